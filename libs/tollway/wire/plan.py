@@ -1,0 +1,152 @@
+"""What to try, in which order: prices, candidates, and the question that yields them."""
+
+from typing import Literal
+
+import msgspec
+
+from tollway.wire.access import Principal
+
+DialectName = Literal[
+    "openai_chat", "openai_responses", "openai_completions", "openai_embeddings", "anthropic_messages", "gemini"
+]
+Surface = Literal["chat", "responses", "completions", "embeddings", "messages", "count_tokens"]
+
+
+class PriceTier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Prices that replace the base ones when the input is longer than `above_tokens_input`."""
+
+    above_tokens_input: int
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write: int | None = None
+
+
+class Price(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Nano-dollars per million tokens. None: that class is billed at the input (or output) price."""
+
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    per_request: int = 0
+    tiers: tuple[PriceTier, ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One (provider, model, credential). `base_url` only for custom providers: the adapter knows the others.
+
+    `credential_id` is an `aigpk_…` for the account's own key, or `managed:<provider>` for the operator's.
+    `dialect` is what the provider speaks for the surface asked. `tokens_window`/`tokens_output_max`: 0 is unknown.
+    `pool` names the adapters that may serve it.
+    """
+
+    provider: str
+    provider_name: str
+    model: str
+    model_name: str
+    model_sent: str
+    dialect: DialectName
+    credential_id: str
+    is_managed: bool
+    credential_name: str = ""
+    base_url: str = ""
+    pool: str = "default"
+    price: Price | None = None
+    tokens_window: int = 0
+    tokens_output_max: int = 0
+    is_output_cap_with_reasoning: bool = True
+    step: int = 0
+    is_private_address_allowed: bool = False
+    supported_params: tuple[str, ...] | None = None
+
+
+class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for candidates for `models_asked` (the model, then its fallbacks) on one surface.
+
+    The answer depends on nothing else, so it may be remembered until the principal's version or health changes.
+    `needs` are capabilities the body uses: "tools", "image", "audio", "file", "json_schema", "reasoning".
+    """
+
+    principal: Principal
+    models_asked: tuple[str, ...]
+    surface: Surface
+    needs: tuple[str, ...] = ()
+    strategy: str = ""
+    is_explained: bool = False
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A candidate that was not taken, and why (for explain and the trace)."""
+
+    provider: str
+    model: str
+    credential_id: str
+    reason: str
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Candidates in order. `price_version` names the price list, `health_version` the health they were judged by."""
+
+    candidates: tuple[Candidate, ...]
+    price_version: str
+    health_version: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    strategy: str = "ordered"
+    is_cacheable: bool = True
+
+
+class ListModels(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask which models a principal may call; `model_id` asks for one."""
+
+    principal: Principal
+    model_id: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry of `/v1/models`."""
+
+    id: str
+    provider: str
+    name: str
+    created_s: int = 0
+    tokens_window: int = 0
+    tokens_output_max: int = 0
+    modalities_input: tuple[str, ...] = ("text",)
+    modalities_output: tuple[str, ...] = ("text",)
+    is_tool_capable: bool = False
+    is_reasoning: bool = False
+    price: Price | None = None
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """Models in catalog order."""
+
+    models: tuple[ModelCard, ...]
+
+
+class HealthSeen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What attempts taught an adapter about a target since it last told: counts, and a cool-down if one was named."""
+
+    provider: str
+    model: str
+    credential_id: str
+    successes: int = 0
+    failures: int = 0
+    ttft_ms_mean: int = 0
+    error_class: str = ""
+    cool_until_ms: int = 0
+
+
+class HealthChanged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A target was taken out or came back. Plans older than `version` are forgotten."""
+
+    version: int
+    provider: str
+    model: str = ""
+    credential_id: str = ""
+    state: Literal["closed", "open", "half_open"] = "closed"
+    until_ms: int = 0

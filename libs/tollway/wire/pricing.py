@@ -1,0 +1,78 @@
+"""Tokens to money. One function for the hold, the receipt and the ledger's charge, so that they cannot disagree."""
+
+from tollway.wire.money import NUSD_MAX, Nusd, per_million
+from tollway.wire.plan import Price, PriceTier
+from tollway.wire.usage import Usage
+
+FEE_NUSD_PER_MILLION = 50_000_000
+"""The processing fee: $0.05 per million tokens, input plus output, on all traffic."""
+
+TOKENS_SANE_MAX = 1_000_000_000
+"""Above this a provider's figure is absurd and is not believed."""
+
+
+def charge_nusd(usage: Usage, price: Price | None, *, is_managed: bool) -> Nusd:
+    """The fee, plus the model's price on managed credentials; summed first, divided once, rounded up.
+
+    Unknown classes count as none: the caller fills unknown totals with an estimate before it bills.
+    """
+    tokens_input, tokens_output = usage.tokens_input or 0, usage.tokens_output or 0
+    total = (tokens_input + tokens_output) * FEE_NUSD_PER_MILLION
+    per_request = 0
+    if is_managed and price is not None:
+        total += _model_total(usage, price)
+        per_request = price.per_request
+    return Nusd(per_million(total) + per_request)
+
+
+def _model_total(usage: Usage, price: Price) -> int:
+    rates = rates_for(price, usage.tokens_input or 0)
+    cache_read, cache_write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
+    audio_in, audio_out = usage.tokens_audio_input or 0, usage.tokens_audio_output or 0
+    reasoning = usage.tokens_reasoning or 0 if price.reasoning is not None else 0
+    plain_in = max(0, (usage.tokens_input or 0) - cache_read - cache_write - audio_in)
+    plain_out = max(0, (usage.tokens_output or 0) - reasoning - audio_out)
+    return (
+        plain_in * rates.input
+        + cache_read * _or(rates.cache_read, rates.input)
+        + cache_write * _or(rates.cache_write, rates.input)
+        + audio_in * _or(price.audio_input, rates.input)
+        + plain_out * rates.output
+        + reasoning * _or(price.reasoning, rates.output)
+        + audio_out * _or(price.audio_output, rates.output)
+    )
+
+
+def _or(rate: int | None, default: int) -> int:
+    return default if rate is None else rate
+
+
+def rates_for(price: Price, tokens_input: int) -> Price | PriceTier:
+    """The tier that an input of this length is billed at."""
+    tiers = [tier for tier in price.tiers if tokens_input > tier.above_tokens_input]
+    return max(tiers, key=lambda tier: tier.above_tokens_input) if tiers else price
+
+
+def worst_case_nusd(
+    price: Price | None, *, is_managed: bool, tokens_input: int, tokens_output: int, is_caching: bool = False
+) -> Nusd:
+    """What a request can cost at most: every token at the dearest price that may apply to its class."""
+    total = (tokens_input + tokens_output) * FEE_NUSD_PER_MILLION
+    per_request = 0
+    if is_managed and price is not None:
+        total += tokens_input * _dearest_input(price, tokens_input, is_caching=is_caching)
+        total += tokens_output * _dearest_output(price, tokens_input)
+        per_request = price.per_request
+    return Nusd(min(per_million(total) + per_request, NUSD_MAX))
+
+
+def _dearest_input(price: Price, tokens_input: int, *, is_caching: bool) -> int:
+    rates = [price, *(tier for tier in price.tiers if tokens_input > tier.above_tokens_input)]
+    plain = [rate.input for rate in rates]
+    writes = [rate.cache_write or 0 for rate in rates] if is_caching else []
+    return max(*plain, *writes, price.audio_input or 0)
+
+
+def _dearest_output(price: Price, tokens_input: int) -> int:
+    tiers = (tier.output for tier in price.tiers if tokens_input > tier.above_tokens_input)
+    return max(price.output, price.reasoning or 0, price.audio_output or 0, *tiers)
