@@ -1,0 +1,68 @@
+"""What a provider is to a dialect: a row of data. The rows themselves are in `providers`."""
+
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import msgspec
+
+from tollway.wire.plan import DialectName, Surface
+
+AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "query-key", "none"]
+"""bearer: `Authorization: Bearer`. api-key: Azure's header. query-key: `?key=`. none: no credential is sent."""
+
+UsageInStream = Literal["ask", "always", "never"]
+"""ask: `stream_options.include_usage` must be set. always: comes unasked (and asking is refused). never: not at all."""
+
+
+class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is special about the models of a provider whose sent name matches `pattern` (shell style, lower case)."""
+
+    pattern: str
+    refused_params: tuple[str, ...] = ()
+    output_limit_param: str = ""
+
+
+class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A provider's facts.
+
+    `base_url` ends where the dialect's own path begins, without a slash: `https://api.openai.com/v1`,
+    `https://api.anthropic.com/v1`, `https://generativelanguage.googleapis.com/v1beta`.
+    `dialects`: what it speaks for each surface asked; a surface that is missing is reached through another dialect.
+    `env`: variables whose first present one is the operator's credential.
+    `refused_params`: top-level fields the provider refuses and that are harmless to drop; named in `tollway-dropped`.
+    `output_limit_param`: "" is the dialect's own name. `query`: added to every address (Azure's `api-version`).
+    `is_done_marker_sent`: its chat streams end with `[DONE]`; False accepts an end after the finish reason.
+    `cancel_stops_billing`: whether hanging up on a stream ends the bill.
+    """
+
+    id: str
+    name: str
+    base_url: str
+    dialects: dict[Surface, DialectName]
+    auth: AuthStyle = "bearer"
+    env: tuple[str, ...] = ()
+    refused_params: tuple[str, ...] = ()
+    output_limit_param: str = ""
+    usage_in_stream: UsageInStream = "ask"
+    is_done_marker_sent: bool = True
+    cancel_stops_billing: bool = False
+    query: str = ""
+    headers: dict[str, str] = {}
+    model_rules: tuple[ModelRule, ...] = ()
+
+
+def refused_params(row: ProviderRow, model_sent: str) -> frozenset[str]:
+    """Fields to drop for this model."""
+    rule = _rule_for(row, model_sent)
+    return frozenset(row.refused_params if rule is None else (*row.refused_params, *rule.refused_params))
+
+
+def output_limit_param(row: ProviderRow, model_sent: str) -> str:
+    """What this model calls its output limit; "" is the dialect's own name."""
+    rule = _rule_for(row, model_sent)
+    return (rule.output_limit_param if rule is not None else "") or row.output_limit_param
+
+
+def _rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:
+    name = model_sent.lower()
+    return next((rule for rule in row.model_rules if fnmatchcase(name, rule.pattern)), None)
