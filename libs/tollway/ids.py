@@ -1,0 +1,71 @@
+"""Ids carry their kind and sort by time: `rq_01JD…` is a prefix and a ULID (48 bits of milliseconds, 80 random).
+
+Within a process they also sort by creation inside one millisecond, as the ULID specification asks of generators.
+"""
+
+import os
+import threading
+from typing import Final
+
+from tollway import clock
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
+_RANDOM_BITS: Final = 80
+
+
+class _Generator:
+    """Monotonic ULIDs of one process; a fresh one after a fork, so that children never repeat their parent."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> int:
+        with self._lock:
+            fresh = (clock.now_ms() << _RANDOM_BITS) | int.from_bytes(os.urandom(10), "big")
+            is_same_ms = fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
+            self._last = self._last + 1 + fresh % (1 << 32) if is_same_ms else fresh
+            return self._last
+
+
+_generator = _Generator()
+
+
+def _reset() -> None:
+    global _generator
+    _generator = _Generator()
+
+
+os.register_at_fork(after_in_child=_reset)
+
+
+def new_id(prefix: str) -> str:
+    """A new id of a kind, e.g. `new_id("rq")`."""
+    return f"{prefix}_{_base32(_generator.next())}"
+
+
+def _base32(value: int) -> str:
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def ulid_ms(identifier: str) -> int:
+    """When an id was made, Unix milliseconds. Raises ValueError for anything that is not a ULID with a prefix."""
+    ulid = identifier.rpartition("_")[2]
+    if len(ulid) != 26 or any(letter not in _VALUES for letter in ulid):
+        raise ValueError(f"not an id with a ULID: {identifier!r}")
+    value = 0
+    for letter in ulid[:10]:
+        value = value * 32 + _VALUES[letter]
+    return value
+
+
+def new_span_id() -> str:
+    """16 hex digits, never all zero."""
+    return os.urandom(8).hex() if (value := os.urandom(8)) == bytes(8) else value.hex()
+
+
+def new_trace_id() -> str:
+    """32 hex digits, never all zero."""
+    return os.urandom(16).hex() if (value := os.urandom(16)) == bytes(16) else value.hex()
