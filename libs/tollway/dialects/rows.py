@@ -15,11 +15,15 @@ UsageInStream = Literal["ask", "always", "never"]
 
 
 class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is special about the models of a provider whose sent name matches `pattern` (shell style, lower case)."""
+    """What is special about the models of a provider whose sent name matches `pattern` (shell style, lower case).
+
+    The first rule that matches is the only one that counts. `dialect`: the only one that serves these models.
+    """
 
     pattern: str
     refused_params: tuple[str, ...] = ()
     output_limit_param: str = ""
+    dialect: DialectName | None = None
 
 
 class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,6 +37,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `output_limit_param`: "" is the dialect's own name. `query`: added to every address (Azure's `api-version`).
     `is_done_marker_sent`: its chat streams end with `[DONE]`; False accepts an end after the finish reason.
     `cancel_stops_billing`: whether hanging up on a stream ends the bill.
+    `is_output_cap_with_reasoning`: whether the output limit bounds reasoning tokens too, as the provider documents it.
     """
 
     id: str
@@ -49,20 +54,22 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     query: str = ""
     headers: dict[str, str] = {}
     model_rules: tuple[ModelRule, ...] = ()
+    is_output_cap_with_reasoning: bool = True
 
 
 def refused_params(row: ProviderRow, model_sent: str) -> frozenset[str]:
     """Fields to drop for this model."""
-    rule = _rule_for(row, model_sent)
+    rule = rule_for(row, model_sent)
     return frozenset(row.refused_params if rule is None else (*row.refused_params, *rule.refused_params))
 
 
 def output_limit_param(row: ProviderRow, model_sent: str) -> str:
     """What this model calls its output limit; "" is the dialect's own name."""
-    rule = _rule_for(row, model_sent)
+    rule = rule_for(row, model_sent)
     return (rule.output_limit_param if rule is not None else "") or row.output_limit_param
 
 
-def _rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:
+def rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:
+    """The first rule of the row that this model matches."""
     name = model_sent.lower()
     return next((rule for rule in row.model_rules if fnmatchcase(name, rule.pattern)), None)
