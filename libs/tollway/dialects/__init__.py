@@ -2,7 +2,9 @@
 
 Read in this order
     rows        what a provider is to a dialect: `ProviderRow`; `providers` has the rows.
-    faults      classes of provider errors, what each class means for failover, and how an error is classified.
+    exchange    what goes over the bridge: `Intake`, `Outgoing`, `Served`, `Step`.
+    faults      classes of provider errors and what each means for failover; `classify` and `waits` tell the class and
+                the stated wait of an error answer.
     bodies      JSON bodies: limits, errors that name a path, top-level fields changed without touching the rest.
     sse         the incremental splitter of event streams.
     bridge      the face of this package, below.

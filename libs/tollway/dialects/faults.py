@@ -1,8 +1,4 @@
-"""Provider errors: their classes, what each means for failover, and how an error answer is classified.
-
-The class is read from the body first and from the status last, since providers put errors into 200 streams and quota
-into 429 (design: rules.md section 1).
-"""
+"""Provider errors: their classes and what each means for failover."""
 
 from typing import Final, Literal
 
@@ -83,3 +79,23 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     def rule(self) -> FaultRule:
         """The table's row for this class."""
         return FAULTS[self.error_class]
+
+
+STATUS_WITHOUT_ANSWER: Final[dict[ErrorClass, int]] = {
+    "connect": 502,
+    "timeout": 504,
+    "malformed": 502,
+    "error_in_stream": 502,
+    "rate_limit": 429,
+    "quota": 402,
+    "overloaded": 503,
+    "server": 502,
+    "bad_credential": 401,
+    "model_missing": 404,
+    "context_length": 400,
+    "too_large": 413,
+    "bad_request": 400,
+    "content_policy": 400,
+    "retryable_conflict": 409,
+}
+"""What the client gets where the provider sent no error status of its own (error in a 200, no answer at all)."""

@@ -63,12 +63,11 @@ class Splitter:
         before = len(self._tail)
         self._tail += chunk
         end = self._end_of_last_event(max(0, before - 3))
-        if end:
-            whole = bytes(self._tail[:end])
-            del self._tail[:end]
+        whole = bytes(self._tail[:end])
+        del self._tail[:end]
         if len(self._tail) > LINE_BYTES_MAX:
             raise Overlong
-        return _frames(whole) if end else []  # pyright: ignore[reportPossiblyUnbound]
+        return _frames(whole)
 
     def _end_of_last_event(self, start: int) -> int:
         if not self._has_cr:
@@ -92,6 +91,8 @@ class Splitter:
 
 
 def _frames(whole: bytes) -> list[Frame]:
+    if not whole:
+        return []
     if b"\r" not in whole:
         return [_frame(part + b"\n\n") for part in whole[:-2].split(b"\n\n") if part]
     frames: list[Frame] = []

@@ -1,0 +1,147 @@
+"""JSON bodies: limits, errors that name a path, and top-level fields changed without touching the rest.
+
+Values are kept as raw bytes, so number formats, unknown fields and the order of keys survive an edit.
+"""
+
+import json
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from tollway.wire.refusals import Refusal, refuse
+
+DEPTH_MAX: Final = 64
+MESSAGES_MAX: Final = 10_000
+
+Fields = dict[str, msgspec.Raw]
+T = TypeVar("T")
+
+_fields: Final = msgspec.json.Decoder(Fields)
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_PATH: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
+_MISSING: Final = re.compile(r"missing required field `(.+?)`")
+
+
+def invalid(message: str, param: str | None = None) -> Refusal:
+    """The refusal of a body; the path leads the sentence."""
+    return refuse("invalid_request_body", f"{param}: {message}" if param else message, param=param)
+
+
+_TOO_DEEP: Final = invalid(f"The body is nested deeper than {DEPTH_MAX} levels.")
+
+
+def read_fields(body: bytes) -> Fields | Refusal:
+    """The top level of an object, values untouched. Refused: not UTF-8, not an object, too deep, a key twice."""
+    if not body.isascii() and not is_utf8(body):
+        return invalid("The body is not valid UTF-8.")
+    try:
+        fields = _fields.decode(body)
+    except msgspec.ValidationError:
+        return invalid("The body must be a JSON object.")
+    except RecursionError:
+        return _TOO_DEEP
+    except msgspec.DecodeError as error:
+        return invalid(f"The body is not valid JSON: {_reason(error)}.")
+    if is_deep(body):
+        return _TOO_DEEP
+    twice = _duplicate(body, fields)
+    return invalid("The key is given twice.", twice) if twice is not None else fields
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T | Refusal:
+    """Decode by type; the refusal names the path of what does not fit."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        return _misfit(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return invalid(f"The body is not valid JSON: {_reason(error)}.")
+
+
+def join_fields(fields: Fields) -> bytes:
+    """The object again, compact between its top-level values."""
+    return msgspec.json.encode(fields)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether these bytes are text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_deep(body: bytes) -> bool:
+    """Whether arrays and objects nest beyond DEPTH_MAX. Most bodies are judged by one pass over their brackets."""
+    brackets = body.translate(None, _NOT_BRACKETS)
+    return len(brackets) > DEPTH_MAX and _is_nested(brackets) and _is_nested(_brackets_outside_strings(body))
+
+
+def _is_nested(brackets: bytes) -> bool:
+    for _ in range(DEPTH_MAX):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def _brackets_outside_strings(body: bytes) -> bytes:
+    return _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+
+
+def _duplicate(body: bytes, fields: Fields) -> str | None:
+    """A top-level key that is given twice. Compact and default-spaced bodies are cleared by comparing lengths."""
+    again = join_fields(fields)
+    if len(again) == len(body) or _spaced(fields) == body:
+        return None
+    return _duplicate_by_pairs(body)
+
+
+def _spaced(fields: Fields) -> bytes:
+    pairs = (b"%b: %b" % (msgspec.json.encode(key), bytes(value)) for key, value in fields.items())
+    return b"{" + b", ".join(pairs) + b"}"
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with its keys as they stand."""
+
+
+def _duplicate_by_pairs(body: bytes) -> str | None:
+    pairs = json.loads(body, object_pairs_hook=_Pairs)
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    return None
+
+
+def _misfit(error: str) -> Refusal:
+    where = _PATH.search(error)
+    path = where.group(1) if where else ""
+    what = error[: where.start()] if where else error
+    missing = _MISSING.search(what)
+    if missing:
+        path = f"{path}.{missing.group(1)}".lstrip(".")
+        what = "This field is required"
+    return invalid(f"{what}.", path or None)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("JSON is malformed: ").rstrip(".")
+
+
+def repaired(body: bytes) -> bytes | None:
+    """JSON with NaN and Infinity, which no dialect allows, rewritten with null; None if it is not even that."""
+    try:
+        value = json.loads(body, parse_constant=_null)
+    except (ValueError, RecursionError):
+        return None
+    return msgspec.json.encode(value)
+
+
+def _null(_constant: str) -> None:
+    return None
