@@ -62,7 +62,7 @@ class Logs:
         self._stamp = ""
 
     def log(self, level: Level, event: str, fields: Mapping[str, object]) -> None:
-        """One line; 5 µs with 20 fields."""
+        """One line; 8 µs with 20 fields."""
         rank = LEVELS[level]
         if rank < self._least:
             return
@@ -142,7 +142,7 @@ class LibraryHandler(logging.Handler):
     """Warnings and errors of libraries as lines of ours; the same sentence at most once a minute.
 
     Only the sentence as the library wrote it, not what it filled in, which may quote what must not be logged; except
-    for the libraries that never see a request.
+    for those that never do.
     """
 
     def __init__(self, logs: Logs) -> None:
@@ -169,10 +169,10 @@ class LibraryHandler(logging.Handler):
         return False
 
 
-_BLIND: Final = ("opentelemetry",)
+_TRUSTED: Final = ("opentelemetry", "tollway")
 
 
 def _sentence(record: logging.LogRecord) -> str:
-    if record.name.startswith(_BLIND):
+    if record.name.startswith(_TRUSTED):
         return record.getMessage()[:TEXT_MAX]
     return str(record.msg).partition("\n")[0].partition("(")[0][:TEXT_MAX]

@@ -47,10 +47,11 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Telemetry:
-    """Spans, logs and metrics of one process; threads for sending spans and serving `/metrics` where they are wanted.
+    """Spans, logs and metrics of one process. The runtime makes it, calls `capture_libraries` and
+    `serve_metrics`, and `stop` at the end.
 
     Without an OTLP endpoint a span costs 0.15 µs and nothing is remembered.
-    Raises SettingsError for a variable that cannot be used, or a metrics port that is taken.
+    Raises SettingsError for a variable that cannot be used.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class Telemetry:
             on_dropped=self._count_dropped,
         )
         self._outlet = self._open_outlet(env, exporter, is_strict=is_strict)
-        self._stop_metrics = _serve_metrics(self.board, env.get("TOLLWAY_METRICS_HOST", "127.0.0.1"), settings)
+        self._metrics = (env.get("TOLLWAY_METRICS_HOST", "127.0.0.1"), settings.metrics_port)
+        self._stop_metrics: Callable[[], None] | None = None
         self._spans = {fate: self.counter("tollway_spans", fate) for fate in ("exported", "remembered", "kept")}
         self._remembered = self._spans["remembered"]
 
@@ -168,9 +170,21 @@ class Telemetry:
         """The cell of a declared histogram: `.observe()` in the metric's unit (seconds)."""
         return self.board.histogram(name, *values)
 
+    def serve_metrics(self) -> None:
+        """Serve `/metrics` from a thread if there is a port for it. Raises SettingsError when the port is taken."""
+        host, port = self._metrics
+        if not port or self._stop_metrics is not None:
+            return
+        from tollway.telemetry import scrape  # memory that a process without the port does not need
+
+        try:
+            self._stop_metrics = scrape.serve(self.board, host=host, port=port)
+        except OSError as error:
+            raise SettingsError(f"TOLLWAY_METRICS_PORT: {host}:{port}: {error.strerror}") from None
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def close(self, timeout_s: float = 3.0) -> None:
+    def stop(self, timeout_s: float = 3.0) -> None:
         """Flush logs and spans and close `/metrics`, within about `timeout_s`. Blocks: a process does it last."""
         outlet, self._outlet = self._outlet, None
         if outlet is not None and not outlet.stop(timeout_s):
@@ -201,17 +215,6 @@ class Telemetry:
 
     def _count_dropped(self, what: str) -> None:
         self.counter("tollway_telemetry_dropped", what).add()
-
-
-def _serve_metrics(board: Board, host: str, settings: Settings) -> Callable[[], None] | None:
-    if not settings.metrics_port:
-        return None
-    from tollway.telemetry import scrape  # memory that a process without the port does not need
-
-    try:
-        return scrape.serve(board, host=host, port=settings.metrics_port)
-    except OSError as error:
-        raise SettingsError(f"TOLLWAY_METRICS_PORT: {host}:{settings.metrics_port}: {error.strerror}") from None
 
 
 def _sampler(env: Mapping[str, str]) -> Sampler:
