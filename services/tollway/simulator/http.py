@@ -1,0 +1,45 @@
+"""HTTP/1.1 on the way out, and a request as it came in. Pure."""
+
+from http import HTTPStatus
+from urllib.parse import parse_qs, unquote
+
+from msgspec import Struct
+
+LAST_CHUNK = b"0\r\n\r\n"
+JSON = "application/json"
+SSE = "text/event-stream; charset=utf-8"
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Request(Struct, frozen=True):
+    """A whole request. Header names are lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return unquote(self.target.partition("?")[0])
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in parse_qs(self.target.partition("?")[2]).items()}
+
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Site is overloaded"}
+
+
+def head(status: int, content_type: str, headers: Headers = (), *, length: int | None) -> bytes:
+    """The status line and headers. Without a length the body comes in chunks."""
+    framing = ("transfer-encoding", "chunked") if length is None else ("content-length", str(length))
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}", f"content-type: {content_type}"]
+    lines += [f"{name}: {value}" for name, value in (framing, *headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a chunked body; an empty one would end it and becomes nothing."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
