@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tollway.cli import bus_table
-from tollway.cli.place import Place, write_private
 from tollway.cli.errors import CommandError
+from tollway.cli.place import Place, write_private
 
 LOOPBACK: Final = "127.0.0.1"
 BINARY: Final = "nats-server"

@@ -58,19 +58,24 @@ class Place:
         self.nats_config = self.root / NATS_CONFIG_FILE
         self._lock: IO[str] | None = None
 
-    def claim(self) -> None:
-        """Create the directory if need be and hold it alone. Raises CommandError when it is held, foreign or closed."""
+    def claim(self) -> State | None:
+        """Hold the directory alone, created if need be, and read what an earlier start left.
+
+        Raises CommandError when it is held by another, closed to us, not ours or of another layout.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (self.logs, self.jetstream):
-                self._refuse_foreign()
-                folder.mkdir(exist_ok=True, mode=0o700)
+            self._refuse_foreign()
             self._lock = (self.root / "lock").open("a+")
+            self._take_lock(self._lock)
+            state = self.load()
+            for folder in (self.logs, self.jetstream):
+                folder.mkdir(exist_ok=True, mode=0o700)
         except PermissionError as error:
             raise CommandError(f"No permission to write {error.filename}: choose another --data directory.") from None
         except OSError as error:
             raise CommandError(f"Cannot use {self.root} as data directory: {error.strerror}.") from None
-        self._take_lock(self._lock)
+        return state
 
     def _take_lock(self, lock: IO[str]) -> None:
         try:
