@@ -32,13 +32,17 @@ class HoldOpened(msgspec.Struct, frozen=True):
     available_nusd: int
 
 
-class ExtendHold(msgspec.Struct, frozen=True):
-    """Add to an open hold; `nth` counts from 1 and makes a repeat harmless."""
+class ExtendHold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Add to an open hold; `nth` counts from 1 and makes a repeat harmless. `hold_deadline_ms` moves the deadline.
+
+    Refusals: `insufficient_credits`, `hold_unknown` (ended or never opened), `hold_conflict`, `rate_limited`.
+    """
 
     hold_id: str
     account_id: str
     nth: int
     delta_nusd: int
+    hold_deadline_ms: int | None = None
 
 
 class HoldExtended(msgspec.Struct, frozen=True):
@@ -67,7 +71,9 @@ class HoldEnded(msgspec.Struct, frozen=True):
 class GrantCredit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Put a lot into an account: bought (`purchase`) or given (`promotional`). Once per (source, ext_ref), for ever.
 
-    `expires_at_ms` None: never. `priority`: lower is spent first.
+    `expires_at_ms` None: for a purchase the end (23:59:59.999 UTC) of the 365th day after it, otherwise never.
+    `priority`: lower is spent first. Opens the account if it is new. Refusals: `invalid_amount`, `duplicate_payment`
+    (the same source and ext_ref with another amount or account; the same again returns the lot).
     """
 
     account_id: str
@@ -109,6 +115,16 @@ class AdjustBalance(msgspec.Struct, frozen=True):
     ticket: str
     by: str
     idem: str
+
+
+class UpdateAccount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Let an account spend or not. Holds that are open end as they would; new ones are refused with `forbidden`."""
+
+    account_id: str
+    status: Literal["active", "suspended", "closed"]
+    by: str
+    idem: str
+    reason: str = ""
 
 
 class Booked(msgspec.Struct, frozen=True):

@@ -103,7 +103,8 @@ class UsageFacts(msgspec.Struct, frozen=True):
 class Witness(msgspec.Struct, frozen=True, omit_defaults=True):
     """What ingress handed to the client. Used only when the adapter's fact never comes.
 
-    `outcome` "gateway_failed": the client got an error, so the hold may be voided at once.
+    `outcome` "gateway_failed": the client got an error, so the hold may be voided at once. `is_managed` and `price` of
+    the candidate that served, as far as ingress knows: an estimate is charged from them.
     """
 
     hold_id: str
@@ -116,6 +117,8 @@ class Witness(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_input_estimate: int = 0
     model: str = ""
     is_streaming: bool = False
+    is_managed: bool = False
+    price: Price | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):

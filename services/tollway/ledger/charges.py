@@ -1,0 +1,69 @@
+"""From what an adapter saw to what is charged: the table of outcomes, sanity of figures, overrun rules. Pure."""
+
+from typing import Final
+
+import msgspec
+
+from tollway.wire.pricing import TOKENS_SANE_MAX, charge_nusd
+from tollway.wire.usage import Outcome, Usage, UsageFact
+
+OVERRUN_NUSD_MIN: Final = 10_000_000
+"""$0.01: an overrun up to this, or up to 5 % of the hold, is the customer's; more is the operator's write-off."""
+OVERRUN_DIVISOR: Final = 20
+
+IS_CHARGED: Final[dict[Outcome, bool]] = {
+    "complete": True,
+    "client_aborted": True,
+    "credit_exhausted": True,
+    "deadline": True,
+    "content_filter": True,
+    "failed_before_content": False,
+    "failed_midstream": False,
+    "gateway_failed": False,
+}
+"""Which endings are charged. What a provider billed for the others is the operator's cost, recorded and shown."""
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """A fact's price. `is_absurd`: the figures could not be true and were not charged."""
+
+    cost: int
+    is_absurd: bool = False
+
+
+def bill(fact: UsageFact) -> Bill:
+    """price(usage, price) of a fact, 0 for endings that are not charged and for figures that cannot be true."""
+    if not IS_CHARGED[fact.outcome]:
+        return Bill(0)
+    if not is_sane(fact.usage):
+        return Bill(0, is_absurd=True)
+    return Bill(charge_nusd(fact.usage, fact.price, is_managed=fact.is_managed))
+
+
+def is_sane(usage: Usage) -> bool:
+    """Whether the counts can be true: none negative, none beyond any model."""
+    counts = (
+        usage.tokens_input,
+        usage.tokens_output,
+        usage.tokens_cache_read,
+        usage.tokens_cache_write,
+        usage.tokens_reasoning,
+        usage.tokens_audio_input,
+        usage.tokens_audio_output,
+    )
+    return all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
+
+
+def overrun_max(hold_amount: int) -> int:
+    """How much more than its hold a request may charge."""
+    return max(hold_amount // OVERRUN_DIVISOR, OVERRUN_NUSD_MIN)
+
+
+def charged_of(cost: int, hold_amount: int) -> int:
+    """What the customer pays of a cost; the rest is written off."""
+    return min(cost, hold_amount + overrun_max(hold_amount))
+
+
+def operator_cost(fact: UsageFact) -> int:
+    """What the attempts cost the operator without being charged to anybody."""
+    return sum(attempt.operator_cost_nusd for attempt in fact.attempts if attempt.operator_cost_nusd > 0)
