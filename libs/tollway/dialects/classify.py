@@ -71,6 +71,11 @@ _SECRETS: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|org|proj|key|AIza)[-_][A-Za
 """Providers quote the key or the organisation; a managed credential is not the caller's to see."""
 
 
+def has_secret(body: bytes) -> bool:
+    """Whether a body quotes something like a key or an organisation."""
+    return _SECRETS.search(body.decode("utf-8", "replace")) is not None
+
+
 def classify(status: int, said: Said | None) -> ErrorClass:
     """The class of an error answer: by the body's words, then by phrases of its message, then by status."""
     if said is not None:
