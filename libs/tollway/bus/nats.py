@@ -169,7 +169,7 @@ class NatsBus:
         for subject in dict.fromkeys(handles.subject for handles in handlers):
             desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn)
             await self._subscribe(subject, queue, self._desk_callback(desk))
-        await self._client.flush()
+        await self._subscribed()
 
     def _desk_callback(self, desk: Desk) -> Callable[[Msg], Awaitable[None]]:
         async def take(message: Msg) -> None:
@@ -194,8 +194,14 @@ class NatsBus:
             ears.take(message.data, message.subject)
 
         subscription = await self._subscribe(subject, queue, take)
-        await self._client.flush()
+        await self._subscribed()
         return _Subscribed(subscription)
+
+    async def _subscribed(self) -> None:
+        """Return when the broker knows our subscriptions. Twice, because nats-py (2.16) writes a flush's PING ahead of
+        what is still pending: the first PONG proves only that the pending commands have been written since."""
+        await self._client.flush()
+        await self._client.flush()
 
     async def _subscribe(
         self, subject: str, queue: str, callback: Callable[[Msg], Awaitable[None]]
