@@ -1,7 +1,6 @@
 """Tasks are started in one place, which keeps a reference and says when one dies; faults are told in one way."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
@@ -35,4 +34,4 @@ def report(event: str, fault: BaseException) -> None:
     while frames is not None and frames.tb_next is not None:
         frames = frames.tb_next
     where = f"{frames.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frames.tb_lineno}" if frames else ""
-    log.error(json.dumps({"level": "error", "event": event, "error": type(fault).__name__, "where": where}))
+    log.error("%s: %s at %s", event, type(fault).__name__, where)

@@ -42,7 +42,10 @@ class Edge:
 class Service(Protocol):
     """What the runtime asks of a service."""
 
-    HANDLERS: Sequence[Handles]
+    @property
+    def HANDLERS(self) -> Sequence[Handles]:  # noqa: N802  a table: a class constant in most services
+        """Which command is whose."""
+        ...
 
     async def start(self) -> None:
         """Be ready to answer; raise SettingsError for what cannot work."""
@@ -76,6 +79,8 @@ async def _run(told: settings.Settings, build: Callable[[Edge], Service]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     telemetry = Telemetry(told)
+    telemetry.capture_libraries()
+    telemetry.serve_metrics()
     bus = await _connected(told)
     service = build(Edge(told, bus, telemetry))
     try:
@@ -83,7 +88,7 @@ async def _run(told: settings.Settings, build: Callable[[Edge], Service]) -> Non
     finally:
         await service.stop()
         await bus.drain()
-        telemetry.close()
+        telemetry.stop()
 
 
 async def _connected(told: settings.Settings) -> NatsBus:
@@ -106,10 +111,10 @@ async def _serve(
     await service.start()
     await bus.serve(service.HANDLERS, service, queue=told.role)
     await bus.listen(subjects.TRACE_KEEP, [KeepTrace], _keeper(telemetry))
-    telemetry.log("info", "service.started", node=told.node)
+    telemetry.log("info", "service_started")
     beating = spawn(_beats(told, bus, service, stopping), name="beat")
     await stopping.wait()
-    telemetry.log("info", "service.stopping", node=told.node)
+    telemetry.log("info", "service_stopping")
     await _drained(service, told.drain_timeout_s)
     beating.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -123,10 +123,14 @@ class Credit(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Stop the provider call at once. `outcome` says why: `client_aborted`, `gateway_failed` or `deadline`."""
+    """Stop the provider call at once. `outcome` says why: `client_aborted`, `gateway_failed` or `deadline`.
+
+    `is_superseded`: another adapter has the work now, so this one must write no fact for it.
+    """
 
     dispatch_id: str
     outcome: Outcome
+    is_superseded: bool = False
 
 
 class Beat(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,7 @@
+"""The only street door: HTTP in, the life of one request, HTTP out. Nothing durable is kept here.
+
+Read in this order: `domain` (pure: how much to hold, how long, what to answer with), `surfaces` (which address speaks
+which dialect), `exchange` (one HTTP exchange), `waiting` (pieces on their way to it), `life` (the request from its head
+to its receipt), `telling` (what is logged, traced and counted of it), `models` (`/v1/models` and token counts), `app`
+(the ASGI application), `server` (uvicorn), `handlers` (the service), `management` (the `/api` plane).
+"""

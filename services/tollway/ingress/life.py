@@ -1,0 +1,524 @@
+"""The life of one request, from its head to its receipt. Ingress conducts the way in; the attempts are the adapter's.
+
+    authenticate → read → plan → hold → dispatch → relay
+
+Every step returns what the next needs, or a Refusal, which ends the request in the caller's dialect. Nothing reaches
+a provider before the hold is durable.
+"""
+
+import asyncio
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from tollway import clock, ids
+from tollway.bus import Bus, BusError
+from tollway.crash import crashpoint
+from tollway.dialects.bridge import Intake, error_event, read_intake
+from tollway.ingress import domain
+from tollway.ingress.exchange import Exchange
+from tollway.ingress.surfaces import Door
+from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
+from tollway.remember import Remembered
+from tollway.tasks import spawn
+from tollway.telemetry import Begun
+from tollway.tokens import count_tokens
+from tollway.wire import keys, subjects
+from tollway.wire.access import Principal
+from tollway.wire.credit import HoldOpened, OpenHold, VoidHold
+from tollway.wire.envelope import Context
+from tollway.wire.plan import Plan
+from tollway.wire.refusals import Refusal, refuse
+from tollway.wire.usage import Outcome, Witness
+from tollway.wire.work import BODY_INLINE_BYTES_MAX, WINDOW_BYTES, Credit, End, Head, Piece, Work
+
+ASK_TIMEOUT_S = 2.0
+PATIENCE_S = 0.45
+"""How long a service that just died is waited for: a restart may be quicker than the caller's own retry."""
+RETRY_PAUSE_S = 0.05
+BACKSTOP_S = 1.0
+REDISPATCHES_MAX = 2
+WITNESS_TIMEOUT_S = 5.0
+WITNESS_PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30)
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class PlanKey(msgspec.Struct, frozen=True):
+    """What a plan depends on, besides health. The principal is told by its key and version."""
+
+    access_key_id: str
+    version: int
+    models: tuple[str, ...]
+    door: Door
+    needs: tuple[str, ...]
+
+
+class House(Protocol):
+    """What the life of a request needs of the service around it."""
+
+    bus: Bus
+    room: WaitingRoom
+    node: str
+    principals: Remembered[str, Principal]
+    plans: Remembered[PlanKey, Plan]
+    known: dict[str, Principal]
+    bodies: dict[str, bytes]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A stage of the request, for its span and its histogram."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+    is_remembered: bool = False
+    error: str | None = None
+
+
+class Journey:
+    """All that is known of one request, filled in on the way; told once at its end."""
+
+    def __init__(self, exchange: Exchange, door: Door, begun: Begun) -> None:
+        self.exchange = exchange
+        self.door = door
+        self.begun = begun
+        self.request_id = ids.new_id("rq")
+        self.dispatch_id = ""
+        self.started_ns = clock.now_ns()
+        self.first_out_ns = 0
+        self.bytes_in = 0
+        self.pieces = 0
+        self.marks: list[Mark] = []
+        self.principal: Principal | None = None
+        self.intake: Intake | None = None
+        self.plan: Plan | None = None
+        self.sizing: domain.Sizing | None = None
+        self.refusal: Refusal | None = None
+        self.head: Head | None = None
+        self.end: End | None = None
+        self.loss: Loss | None = None
+
+    def context(self, deadline_ms: int = 0) -> Context:
+        """What travels with the messages of this request."""
+        return Context(self.request_id, "", self.begun.trace, deadline_ms)
+
+    def mark(self, name: str, start_ns: int, *, is_remembered: bool = False, result: object = None) -> None:
+        """A stage has ended."""
+        error = result.code if isinstance(result, Refusal) else None
+        self.marks.append(Mark(name, start_ns, clock.now_ns(), is_remembered, error))
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """The way in is over: all that the dispatch needs."""
+
+    principal: Principal
+    intake: Intake
+    plan: Plan
+    sizing: domain.Sizing
+    body: bytes
+    deadline_ms: int
+
+
+async def live(house: House, journey: Journey) -> None:
+    """One request, all of it. The caller always gets a well-formed answer or an explicit in-band error."""
+    admitted = await _way_in(house, journey)
+    if isinstance(admitted, Refusal):
+        await _refuse(journey, admitted)
+        return
+    wait = Wait()
+    wait.on_no_sign = _Redispatch(house, journey, wait, admitted).again
+    journey.exchange.watch(lambda: wait.lose("client_gone"))
+    backstop = asyncio.get_running_loop().call_later(_backstop_s(admitted), wait.lose, "time_up")
+    try:
+        crashpoint("ingress.after_hold")
+        if not _dispatch(house, journey, wait, admitted):
+            _void(house, journey, admitted)
+            await _refuse(journey, refuse("gateway_unavailable", "No adapter is running; try again in a moment."))
+            return
+        await _relay(house, journey, wait, admitted)
+    finally:
+        backstop.cancel()
+        journey.exchange.unwatch()
+        house.bodies.pop(journey.dispatch_id, None)
+        _part(house, journey, wait, admitted)
+
+
+# -- the way in
+
+
+async def _way_in(house: House, journey: Journey) -> Admitted | Refusal:
+    exchange = journey.exchange
+    principal = exchange.head_refusal() or await authenticate(house, exchange, journey)
+    if isinstance(principal, Refusal):
+        return principal
+    journey.principal = principal
+    timeout_s = domain.total_timeout_s(principal.settings, exchange.headers.get("tollway-timeout", ""))
+    body = await exchange.body()
+    if isinstance(timeout_s, Refusal) or isinstance(body, Refusal):
+        return (
+            timeout_s
+            if isinstance(timeout_s, Refusal)
+            else body
+            if isinstance(body, Refusal)
+            else refuse("internal_error")
+        )
+    journey.bytes_in = len(body)
+    intake = read_intake(journey.door.dialect, body, surface=journey.door.surface)
+    if isinstance(intake, Refusal):
+        return intake
+    journey.intake = intake
+    plan = await _plan(house, journey, principal, intake)
+    if isinstance(plan, Refusal):
+        return plan
+    journey.plan = plan
+    deadline_ms = clock.now_ms() + int(timeout_s * 1000)
+    return await _afford(house, journey, Admitted(principal, intake, plan, _NOT_SIZED, body, deadline_ms))
+
+
+_NOT_SIZED = domain.Sizing(0, 0, 0, 0)
+
+
+async def authenticate(house: House, exchange: Exchange, journey: Journey | None = None) -> Principal | Refusal:
+    """The verdict on the key: offline checks first, then memory, then auth. Garbage costs no message and no write."""
+    token = exchange.token()
+    if not token:
+        return refuse("no_api_key")
+    if not keys.is_well_formed(token):
+        return refuse("invalid_access_key")
+    start_ns = clock.now_ns()
+    remembered = house.principals.peek(token)
+    verdict = remembered if remembered is not None else await house.principals.get(token)
+    if journey is not None:
+        journey.mark("auth", start_ns, is_remembered=remembered is not None, result=verdict)
+    if isinstance(verdict, Principal):
+        if verdict.expires_at_ms is not None and verdict.expires_at_ms <= clock.now_ms():
+            return refuse("invalid_access_key", "The access key has expired.")
+        house.known[verdict.access_key_id] = verdict
+    return verdict
+
+
+async def _plan(house: House, journey: Journey, principal: Principal, intake: Intake) -> Plan | Refusal:
+    key = PlanKey(
+        principal.access_key_id, principal.version, (intake.model, *intake.models), journey.door, intake.needs
+    )
+    start_ns = clock.now_ns()
+    remembered = house.plans.peek(key)
+    plan = remembered if remembered is not None else await house.plans.get(key)
+    journey.mark("plan", start_ns, is_remembered=remembered is not None, result=plan)
+    return plan
+
+
+async def _afford(house: House, journey: Journey, way: Admitted) -> Admitted | Refusal:
+    """Open the hold: first by the cheap bound of the input, then, if that is refused, by an exact count."""
+    tokens = domain.tokens_input_bound(way.intake)
+    cap = way.principal.settings.tokens_input_max
+    if cap is not None and tokens > cap:
+        tokens = await _counted(way)
+        refusal = domain.input_refusal(tokens, way.principal.settings)
+        if refusal is not None:
+            return refusal
+    held = await _hold(house, journey, way, tokens)
+    if isinstance(held, Admitted) or held.code != "insufficient_credits":
+        return held
+    fewer = await _counted(way)
+    if fewer >= tokens:
+        return held
+    journey.request_id = ids.new_id("rq")  # a refused hold stays refused
+    return await _hold(house, journey, way, fewer)
+
+
+async def _counted(way: Admitted) -> int:
+    counted = await asyncio.to_thread(count_tokens, way.body.decode("utf-8", "replace"))
+    return domain.tokens_input_counted(counted, way.intake)
+
+
+async def _hold(house: House, journey: Journey, way: Admitted, tokens_input: int) -> Admitted | Refusal:
+    principal, is_stream = way.principal, way.intake.is_stream
+    sizing = domain.size(
+        way.plan.candidates, way.intake, principal.settings, journey.door.surface, tokens_input=tokens_input
+    )
+    journey.sizing = sizing
+    command = OpenHold(
+        hold_id=journey.request_id,
+        account_id=principal.account_id,
+        access_key_id=principal.access_key_id,
+        amount_nusd=sizing.amount_nusd,
+        hold_deadline_ms=domain.hold_deadline_ms(way.deadline_ms, is_stream=is_stream),
+        price_version=way.plan.price_version,
+        models=tuple(f"{candidate.provider}:{candidate.model}" for candidate in way.plan.candidates),
+        spend_day_max_nusd=principal.limits.spend_day_nusd,
+        spend_month_max_nusd=principal.limits.spend_month_nusd,
+    )
+    crashpoint("ingress.before_hold")
+    start_ns = clock.now_ns()
+    reply = await ask_patiently(
+        house.bus,
+        subjects.hold(subjects.journal_of(principal.account_id)),
+        command,
+        HoldOpened,
+        journey.context(),
+    )
+    journey.mark("hold", start_ns, result=reply)
+    if isinstance(reply, HoldOpened):
+        return msgspec.structs.replace(way, sizing=sizing)
+    if reply.code == "gateway_unavailable":
+        return refuse("ledger_unavailable", retry_after_s=1)
+    return domain.credit_refusal(reply, sizing, is_stream=is_stream) if reply.code == "insufficient_credits" else reply
+
+
+async def ask_patiently(
+    bus: Bus, subject: str, body: msgspec.Struct, reply: type[R], context: Context, *, timeout_s: float = ASK_TIMEOUT_S
+) -> R | Refusal:
+    """Ask, and ask again for PATIENCE_S where nobody was there to hear it."""
+    give_up_s = clock.monotonic_s() + PATIENCE_S
+    while True:
+        answer = await bus.ask(subject, body, reply, timeout_s=timeout_s, context=context)
+        is_away = isinstance(answer, Refusal) and answer.details.get("cause") in ("no_responders", "disconnected")
+        if not is_away or clock.monotonic_s() > give_up_s:
+            return answer
+        await asyncio.sleep(RETRY_PAUSE_S)
+
+
+# -- dispatch
+
+
+def _dispatch(house: House, journey: Journey, wait: Wait, way: Admitted) -> bool:
+    """Hand the work to the pool of the first candidate; False if nobody there is alive."""
+    pool = way.plan.candidates[0].pool
+    if not house.room.is_served(pool):
+        return False
+    journey.dispatch_id = ids.new_span_id()
+    is_inline = len(way.body) <= BODY_INLINE_BYTES_MAX
+    if not is_inline:
+        house.bodies[journey.dispatch_id] = way.body
+    work = Work(
+        request_id=journey.request_id,
+        dispatch_id=journey.dispatch_id,
+        account_id=way.principal.account_id,
+        access_key_id=way.principal.access_key_id,
+        node=house.node,
+        inbox=subjects.inbox(house.node, journey.dispatch_id),
+        dialect=journey.door.dialect,
+        surface=journey.door.surface,
+        is_stream=way.intake.is_stream,
+        candidates=tuple(candidate for candidate in way.plan.candidates if candidate.pool == pool),
+        limits=domain.limits_of(way.principal.settings),
+        deadline_ms=way.deadline_ms,
+        price_version=way.plan.price_version,
+        tokens_input_bound=way.sizing.tokens_input_bound,
+        tokens_output_cap=way.sizing.tokens_output_cap,
+        tokens_output_wanted=way.sizing.tokens_output_wanted,
+        hold_amount_nusd=way.sizing.amount_nusd,
+        body=way.body if is_inline else b"",
+        body_token="" if is_inline else journey.dispatch_id,
+        body_bytes=len(way.body),
+        headers=domain.passed_on(journey.exchange.headers),
+        retry_same_candidate=way.principal.settings.retry_same_candidate,
+        is_rescue_allowed=way.principal.settings.is_rescue_allowed,
+    )
+    house.room.open(journey.dispatch_id, wait)
+    stale_ms = clock.now_ms() + int(domain.DISPATCH_STALE_S * 1000)
+    house.bus.tell(subjects.dispatch(pool), work, context=journey.context(stale_ms))
+    return True
+
+
+class _Redispatch:
+    """Nobody gave a sign: give the work to another adapter, under the same hold."""
+
+    def __init__(self, house: House, journey: Journey, wait: Wait, way: Admitted) -> None:
+        self._house, self._journey, self._wait, self._way = house, journey, wait, way
+        self._left = REDISPATCHES_MAX
+
+    def again(self) -> None:
+        """Called while there is no sign. The one that may still wake up is told that it is superseded."""
+        self._left -= 1
+        self._house.room.abandon(self._journey.dispatch_id, "gateway_failed", is_superseded=True)
+        self._house.bodies.pop(self._journey.dispatch_id, None)
+        if self._left < 0 or not _dispatch(self._house, self._journey, self._wait, self._way):
+            self._wait.lose("adapter_lost")
+
+
+def _backstop_s(way: Admitted) -> float:
+    """The adapter keeps the deadline; this is for an adapter that does not."""
+    left_s = (way.deadline_ms - clock.now_ms()) / 1000 + BACKSTOP_S
+    return left_s + domain.STREAM_SECONDS_MAX if way.intake.is_stream else left_s
+
+
+# -- the way out
+
+
+async def _relay(house: House, journey: Journey, wait: Wait, way: Admitted) -> None:
+    first = await wait.next()
+    if not isinstance(first, Piece):
+        await _lost(journey, first)
+    elif first.head is None:
+        await _finish_unbegun(journey, first)
+    elif way.intake.is_stream and first.head.content_type.startswith("text/event-stream"):
+        await _stream(house, journey, wait, first)
+    else:
+        await _whole(house, journey, wait, first)
+
+
+async def _finish_unbegun(journey: Journey, piece: Piece) -> None:
+    """An end without a head: a refusal that ingress says in the caller's dialect."""
+    journey.end = piece.end
+    refusal = piece.end.refusal if piece.end is not None else None
+    await _refuse(journey, refusal or refuse("internal_error"))
+
+
+async def _whole(house: House, journey: Journey, wait: Wait, first: Piece) -> None:
+    """A JSON answer: mostly one piece. It is sent when it is whole, with its cost in the header."""
+    parts: list[bytes] = []
+    piece: Piece | Loss = first
+    flow = _Flow(house, journey, wait)
+    while isinstance(piece, Piece):
+        journey.head = journey.head or piece.head
+        parts.append(piece.data)
+        if piece.end is not None:
+            await _send_whole(journey, b"".join(parts), piece.end)
+            return
+        flow.took(len(piece.data))
+        piece = await wait.next()
+    await _lost(journey, piece)
+
+
+async def _send_whole(journey: Journey, body: bytes, end: End) -> None:
+    journey.end = end
+    if end.refusal is not None:
+        await _refuse(journey, end.refusal)
+        return
+    head = journey.head or Head(200, "application/json", end.attempts)
+    journey.first_out_ns = clock.now_ns()
+    headers = {**head.headers, **_receipt(journey)}
+    await journey.exchange.answer(head.status, body, head.content_type, headers)
+
+
+async def _stream(house: House, journey: Journey, wait: Wait, first: Piece) -> None:
+    """Piece by piece, as quick as the caller takes them; never an end that looks like success unless it is one."""
+    exchange = journey.exchange
+    journey.head = first.head
+    assert first.head is not None
+    await exchange.begin(first.head.status, first.head.content_type, {**first.head.headers, **_receipt(journey)})
+    journey.first_out_ns = clock.now_ns()
+    flow = _Flow(house, journey, wait)
+    piece: Piece | Loss = first
+    while isinstance(piece, Piece):
+        journey.pieces += 1
+        if piece.end is not None:
+            await _close_stream(journey, piece.data, piece.end)
+            return
+        await exchange.send(piece.data)
+        flow.took(len(piece.data))
+        crashpoint("ingress.mid_stream")
+        piece = await wait.next()
+    await _lost(journey, piece)
+
+
+async def _close_stream(journey: Journey, data: bytes, end: End) -> None:
+    journey.end = end
+    if end.refusal is not None:
+        journey.refusal = end.refusal
+        data += error_event(journey.door.dialect, end.refusal, journey.request_id)
+    await journey.exchange.close(data)
+    crashpoint("ingress.after_last_chunk")
+
+
+class _Flow:
+    """Tells the adapter how much the caller has taken, a quarter of a window at a time."""
+
+    def __init__(self, house: House, journey: Journey, wait: Wait) -> None:
+        self._house, self._journey, self._wait = house, journey, wait
+        self._taken = self._told = 0
+
+    def took(self, size_bytes: int) -> None:
+        """These bytes are on their way to the caller."""
+        self._taken += size_bytes
+        if self._taken - self._told >= WINDOW_BYTES // 4 and self._wait.node:
+            self._told = self._taken
+            credit = Credit(self._journey.dispatch_id, self._taken)
+            self._house.bus.tell(subjects.flow(self._wait.node), credit)
+
+
+_SAID_OF_LOSS: dict[Loss, str] = {
+    "client_gone": "client_closed",
+    "adapter_lost": "gateway_unavailable",
+    "bus_lost": "gateway_unavailable",
+    "time_up": "total_timeout",
+}
+
+
+async def _lost(journey: Journey, loss: Loss) -> None:
+    """The pieces stopped coming: say so, in-band if the stream has begun."""
+    journey.loss = loss
+    refusal = refuse(_SAID_OF_LOSS[loss])
+    if loss == "client_gone":
+        journey.refusal = refusal
+    elif journey.exchange.is_begun:
+        journey.refusal = refusal
+        await journey.exchange.close(error_event(journey.door.dialect, refusal, journey.request_id))
+    else:
+        await _refuse(journey, refusal)
+
+
+async def _refuse(journey: Journey, refusal: Refusal) -> None:
+    journey.refusal = refusal
+    headers = _receipt(journey)
+    await journey.exchange.refuse(refusal, journey.door.dialect, journey.request_id, headers)
+
+
+def _receipt(journey: Journey) -> dict[str, str]:
+    head, end = journey.head, journey.end
+    attempts = end.attempts if end is not None else head.attempts if head is not None else 0
+    model = (end.model if end is not None else "") or (head.model if head is not None else "")
+    return domain.receipt_headers(journey.request_id, journey.begun.trace, end, attempts=attempts, model=model)
+
+
+def _part(house: House, journey: Journey, wait: Wait, way: Admitted) -> None:
+    """Leave the waiting room. Without the adapter's last word, say what the caller got: the witness."""
+    if journey.end is not None or not journey.dispatch_id:
+        house.room.close(journey.dispatch_id)
+        return
+    outcome = OUTCOME_OF_LOSS[wait.loss or "bus_lost"]
+    house.room.abandon(journey.dispatch_id, outcome)
+    spawn(_bear_witness(house, journey, way, outcome), name="witness")
+
+
+async def _bear_witness(house: House, journey: Journey, way: Admitted, outcome: Outcome) -> None:
+    account_id = way.principal.account_id
+    witness = Witness(
+        hold_id=journey.request_id,
+        account_id=account_id,
+        access_key_id=way.principal.access_key_id,
+        outcome=outcome,
+        bytes_out=journey.exchange.bytes_out,
+        pieces_out=journey.pieces,
+        ended_at_ms=clock.now_ms(),
+        tokens_input_estimate=way.sizing.tokens_input_bound,
+        model=journey.head.model if journey.head is not None else "",
+        is_streaming=way.intake.is_stream,
+    )
+    subject = subjects.witness(subjects.journal_of(account_id))
+    for pause_s in WITNESS_PAUSES_S:
+        try:
+            await _put_witness(house, journey, subject, witness)
+            return
+        except BusError:
+            await asyncio.sleep(pause_s)
+
+
+async def _put_witness(house: House, journey: Journey, subject: str, witness: Witness) -> None:
+    await house.bus.put(
+        subject,
+        witness,
+        message_id=f"witness-{journey.request_id}",
+        timeout_s=WITNESS_TIMEOUT_S,
+        context=journey.context(),
+    )
+
+
+def _void(house: House, journey: Journey, way: Admitted) -> None:
+    """The hold has no use: give it back now instead of at its deadline. If this is lost, it expires."""
+    account_id = way.principal.account_id
+    command = VoidHold(journey.request_id, account_id, "not dispatched")
+    house.bus.tell(subjects.hold(subjects.journal_of(account_id)), command, context=journey.context())
