@@ -1,23 +1,39 @@
 """Exact token counts by tiktoken, without any download: the rank files come inside the `bpe-openai` wheel.
 
-Loading a vocabulary takes half a second and 60 MB, so it happens at the first count and not before.
+Only the wheel's files are read; importing the package would load every vocabulary it has. Loading one takes 0.3 s and
+60 MB, so it happens at the first count and not before. The patterns are those of `tiktoken_ext.openai_public`
+(tiktoken 0.12), which cannot be asked for them without a download.
 """
-
-# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUnknownArgumentType=false
-# bpe-openai's registry is untyped; its two entries used here are a string and a table of strings.
 
 import gzip
 from base64 import b64decode
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, Literal
 
 import tiktoken
-from bpe_openai import registry
 
 Vocabulary = Literal["o200k_base", "cl100k_base"]
 
+_LETTERS: Final = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_SMALL: Final = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_SHORT_FORMS: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_PATTERNS: Final[dict[Vocabulary, str]] = {
+    "o200k_base": "|".join(
+        (
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS}*{_SMALL}+{_SHORT_FORMS}",
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS}+{_SMALL}*{_SHORT_FORMS}",
+            r"\p{N}{1,3}",
+            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+            r"\s*[\r\n]+",
+            r"\s+(?!\S)",
+            r"\s+",
+        )
+    ),
+    "cl100k_base": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+    r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+}
 _OLDER: Final = ("gpt-3.5", "gpt-4-", "text-embedding")
 
 
@@ -34,13 +50,15 @@ def vocabulary_of(model: str) -> Vocabulary:
 
 @cache
 def _encoding(vocabulary: Vocabulary) -> tiktoken.Encoding:
-    known = registry.o200k_base() if vocabulary == "o200k_base" else registry.cl100k_base()
     return tiktoken.Encoding(
-        vocabulary, pat_str=known["pat_str"], mergeable_ranks=_ranks(vocabulary), special_tokens=known["special_tokens"]
+        vocabulary, pat_str=_PATTERNS[vocabulary], mergeable_ranks=_ranks(vocabulary), special_tokens={}
     )
 
 
 def _ranks(vocabulary: Vocabulary) -> dict[bytes, int]:
-    packed = resources.files("bpe_openai.data").joinpath(f"{vocabulary}.tiktoken.gz").read_bytes()
+    spec = find_spec("bpe_openai")
+    assert spec is not None
+    assert spec.submodule_search_locations, "the bpe-openai wheel is missing"
+    packed = Path(spec.submodule_search_locations[0], "data", f"{vocabulary}.tiktoken.gz").read_bytes()
     lines = (line.split() for line in gzip.decompress(packed).splitlines() if line)
     return {b64decode(token): int(rank) for token, rank in lines}

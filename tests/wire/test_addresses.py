@@ -2,7 +2,7 @@
 
 import pytest
 
-from tollway.wire.addresses import LOOPBACK_CIDRS, PRIVATE_CIDRS, base_url_problem, is_address_allowed
+from tollway.wire.addresses import LOOPBACK_CIDRS, PRIVATE_CIDRS, base_url_problem, is_address_allowed, read_allow_cidrs
 
 LOCAL = (*LOOPBACK_CIDRS, *PRIVATE_CIDRS)
 
@@ -83,3 +83,13 @@ def test_local_models_are_accepted_where_the_operator_allows_them(url: str) -> N
 
 def test_plain_http_to_an_outside_address_is_refused_even_with_local_ranges() -> None:
     assert "https" in (base_url_problem("http://1.1.1.1/v1", LOCAL) or "")
+
+
+def test_the_operators_variable_takes_ranges_and_names() -> None:
+    assert read_allow_cidrs(" loopback, 10.1.0.0/16 ,") == (*LOOPBACK_CIDRS, "10.1.0.0/16")
+    assert read_allow_cidrs("") == ()
+
+
+def test_a_range_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="everything"):
+        read_allow_cidrs("loopback,everything")

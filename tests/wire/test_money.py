@@ -1,0 +1,94 @@
+"""Money: exact in, exact out, one rounding."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollway.wire.money import NUSD_MAX, cents_floor, dollars, nusd_of_cents, nusd_of_dollars, per_million
+from tollway.wire.plan import Price, PriceTier
+from tollway.wire.pricing import charge_nusd, worst_case_nusd
+from tollway.wire.usage import Usage
+
+AMOUNTS = st.integers(-NUSD_MAX, NUSD_MAX)
+TOKENS = st.integers(0, 2_000_000)
+RATES = st.integers(0, 10**12)
+
+
+@given(AMOUNTS)
+def test_dollars_are_written_and_read_without_loss(nusd: int) -> None:
+    assert nusd_of_dollars(dollars(nusd)) == nusd
+
+
+@pytest.mark.parametrize("text", ["", "ten", "NaN", "inf", "0.0000000001", "1e30"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        nusd_of_dollars(text)
+
+
+def test_dollars_have_no_trailing_zeros() -> None:
+    assert [dollars(n) for n in (0, 10**10, 125_000, -1_500_000_000, 1)] == [
+        "0",
+        "10",
+        "0.000125",
+        "-1.5",
+        "0.000000001",
+    ]
+
+
+def test_cents_round_down_so_that_nothing_is_promised_that_is_not_there() -> None:
+    assert [cents_floor(n) for n in (nusd_of_cents(100), nusd_of_cents(100) - 1, -1)] == [100, 99, -1]
+
+
+def test_a_charge_is_summed_first_and_rounded_up_once() -> None:
+    assert per_million(1) == 1
+    assert per_million(1_000_000) == 1
+    assert per_million(1_000_001) == 2
+    one_token_each = charge_nusd(Usage(1, 1), Price(input=1, output=1), is_managed=True)
+    assert one_token_each == 101  # 100 of the fee and 2 millionths, rounded up once
+
+
+def test_the_fee_alone_is_charged_on_a_customers_own_key() -> None:
+    assert charge_nusd(Usage(600_000, 400_000), Price(10**9, 10**9), is_managed=False) == 50_000_000
+
+
+def test_cached_input_is_charged_at_its_own_price_and_only_once() -> None:
+    price = Price(input=1_000_000, output=0, cache_read=100_000, cache_write=1_250_000)
+    usage = Usage(tokens_input=1_000_000, tokens_output=0, tokens_cache_read=600_000, tokens_cache_write=200_000)
+    model_part = 200_000 * 1_000_000 + 600_000 * 100_000 + 200_000 * 1_250_000
+    assert charge_nusd(usage, price, is_managed=True) == model_part // 1_000_000 + 50_000_000
+
+
+def test_a_long_input_is_charged_at_its_tier() -> None:
+    price = Price(input=1_000_000, output=0, tiers=(PriceTier(above_tokens_input=200_000, input=2_000_000, output=0),))
+    at, above = (charge_nusd(Usage(n, 0), price, is_managed=True) for n in (200_000, 200_001))
+    assert (at, above) == (200_000 + 10_000_000, 400_002 + 10_000_050)
+
+
+PRICES = st.builds(
+    Price,
+    input=RATES,
+    output=RATES,
+    cache_read=st.none() | RATES,
+    reasoning=st.none() | RATES,
+    audio_input=st.none() | RATES,
+    audio_output=st.none() | RATES,
+    per_request=RATES,
+    tiers=st.lists(
+        st.builds(PriceTier, above_tokens_input=TOKENS, input=RATES, output=RATES), max_size=3
+    ).map(tuple),
+)  # fmt: skip
+
+
+@given(price=PRICES, bound=TOKENS, output=TOKENS, data=st.data())
+def test_no_charge_within_the_bounds_exceeds_the_worst_case(
+    price: Price, bound: int, output: int, data: st.DataObject
+) -> None:
+    tokens_input = data.draw(st.integers(0, bound))
+    tokens_output = data.draw(st.integers(0, output))
+    usage = Usage(
+        tokens_input=tokens_input,
+        tokens_output=tokens_output,
+        tokens_reasoning=data.draw(st.integers(0, tokens_output)),
+    )
+    worst = worst_case_nusd(price, is_managed=True, tokens_input=bound, tokens_output=output)
+    assert charge_nusd(usage, price, is_managed=True) <= worst
