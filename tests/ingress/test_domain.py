@@ -1,0 +1,128 @@
+"""What ingress decides, as stories."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollway.dialects.bridge import Intake
+from tollway.ingress import domain
+from tollway.ingress.domain import Sizing
+from tollway.wire.access import Settings
+from tollway.wire.plan import Candidate, Price
+from tollway.wire.pricing import charge_nusd
+from tollway.wire.refusals import Refusal, refuse
+from tollway.wire.usage import Usage
+from tollway.wire.work import End
+
+
+def candidate(price: Price | None = None, *, is_managed: bool = True, output_max: int = 0) -> Candidate:
+    return Candidate(
+        provider="p",
+        provider_name="P",
+        model="m",
+        model_name="M",
+        model_sent="m",
+        dialect="openai_chat",
+        credential_id="managed:p",
+        is_managed=is_managed,
+        price=price,
+        tokens_output_max=output_max,
+    )
+
+
+CHEAP, DEAR = Price(10**6, 10**6), Price(10**9, 10**10)
+
+
+def test_the_hold_covers_the_dearest_candidate() -> None:
+    intake = Intake("m", tokens_output_wanted=100)
+    both = domain.size([candidate(CHEAP), candidate(DEAR)], intake, Settings(), "chat", tokens_input=50)
+    dear = domain.size([candidate(DEAR)], intake, Settings(), "chat", tokens_input=50)
+    assert both == dear
+
+
+def test_the_output_limit_is_the_least_of_callers_accounts_and_models() -> None:
+    def cap(asked: int | None, account: int | None, model: int) -> int:
+        intake = Intake("m", tokens_output_wanted=asked)
+        settings = Settings(tokens_output_max=account)
+        return domain.size([candidate(output_max=model)], intake, settings, "chat", tokens_input=1).tokens_output_cap
+
+    assert cap(100, 50, 70) == 50
+    assert cap(100, None, 70) == 70
+    assert cap(None, None, 0) == domain.OUTPUT_TOKENS_UNKNOWN
+
+
+def test_a_stream_holds_its_first_slice_and_may_extend_to_what_was_wanted() -> None:
+    intake = Intake("m", is_stream=True, tokens_output_wanted=10_000)
+    sizing = domain.size([candidate(CHEAP, output_max=16_000)], intake, Settings(), "chat", tokens_input=1)
+    assert (sizing.tokens_output_cap, sizing.tokens_output_wanted) == (domain.STREAM_SLICE_TOKENS, 10_000)
+
+
+def test_embeddings_hold_no_output() -> None:
+    sizing = domain.size([candidate(DEAR)], Intake("m"), Settings(), "embeddings", tokens_input=10)
+    assert sizing.tokens_output_cap == 0
+
+
+def test_several_choices_are_several_outputs() -> None:
+    one, three = (
+        domain.size([candidate(Price(0, 10**9))], Intake("m", tokens_output_wanted=100, choices=n), Settings(), "chat", tokens_input=0)
+        for n in (1, 3)
+    )  # fmt: skip
+    assert three.amount_nusd == 3 * one.amount_nusd
+
+
+@given(
+    tokens_input=st.integers(0, 100_000),
+    used=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    wanted=st.integers(1, 50_000),
+    prices=st.lists(st.tuples(st.integers(0, 10**11), st.integers(0, 10**11), st.booleans()), min_size=1, max_size=4),
+)
+def test_whichever_candidate_serves_within_its_limits_costs_no_more_than_the_hold(
+    tokens_input: int, used: tuple[float, float], wanted: int, prices: list[tuple[int, int, bool]]
+) -> None:
+    candidates = [candidate(Price(i, o), is_managed=managed) for i, o, managed in prices]
+    intake = Intake("m", tokens_output_wanted=wanted)
+    sizing = domain.size(candidates, intake, Settings(), "chat", tokens_input=tokens_input)
+    usage = Usage(int(tokens_input * used[0]), int(sizing.tokens_output_cap * used[1]))
+    for one in candidates:
+        assert charge_nusd(usage, one.price, is_managed=one.is_managed) <= sizing.amount_nusd
+
+
+def test_an_input_over_the_accounts_cap_is_refused_with_both_numbers() -> None:
+    refusal = domain.input_refusal(5_000, Settings(tokens_input_max=4_000))
+    assert refusal is not None
+    assert refusal.code == "input_too_large"
+    assert "5000" in refusal.message
+    assert "4000" in refusal.message
+    assert domain.input_refusal(4_000, Settings(tokens_input_max=4_000)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 30), ("30s", 30), ("1.5s", 1.5), ("500ms", 0.5), ("2m", 120), ("x", None), ("-1", None)],
+)
+def test_a_timeout_is_read_as_people_write_it(text: str, seconds: float | None) -> None:
+    assert domain.read_timeout_s(text) == seconds
+
+
+def test_a_caller_may_tighten_the_timeout_and_never_widen_it() -> None:
+    settings = Settings(total_timeout_s=60)
+    assert domain.total_timeout_s(settings, "10s") == 10
+    assert domain.total_timeout_s(settings, "10m") == 60
+    assert domain.total_timeout_s(settings, "") == 60
+    assert isinstance(domain.total_timeout_s(settings, "soon"), Refusal)
+    assert isinstance(domain.total_timeout_s(settings, "0"), Refusal)
+
+
+def test_a_refusal_for_want_of_credit_says_what_the_balance_could_cover() -> None:
+    raw = refuse("insufficient_credits", details={"available_nusd": "500000000"})
+    told = domain.credit_refusal(raw, Sizing(1_000_000_000, 1_000, 1_000, 1_000), is_stream=False)
+    assert "$0.5" in told.message
+    assert "about 1000 tokens" in told.message
+
+
+def test_the_receipt_tells_the_exact_cost() -> None:
+    end = End("complete", 2, "openai:gpt-4o", cost_nusd=125, dropped=("logit_bias",))
+    headers = domain.receipt_headers("rq_1", "00-a-b-00", end, attempts=2, model="openai:gpt-4o")
+    assert headers["tollway-cost"] == "0.000000125"
+    assert headers["tollway-attempts"] == "2"
+    assert headers["tollway-dropped"] == "logit_bias"
