@@ -9,12 +9,13 @@ PASSED_ON: Final = frozenset(
 )
 PASSED_ON_PREFIXES: Final = ("LC_", "PYTHON", "OTEL_", "TOLLWAY_")
 PRIVATE: Final[dict[str, tuple[str, ...]]] = {
+    r"TOLLWAY_STRIPE_[A-Z0-9_]+": ("ingress",),
     r"TOLLWAY_[A-Z0-9_]+_API_KEY": ("adapter",),
     r"TOLLWAY_MASTER_KEY(_[A-Z0-9_]+)?": ("adapter",),
-    r"TOLLWAY_STRIPE_[A-Z0-9_]+": ("ingress",),
     r"TOLLWAY_DATABASE_URL(_FILE)?": ("auth", "ledger"),
 }
-"""Variables of ours that only some roles may see; every other variable of the environment is the adapter's."""
+"""Variables of ours that only some roles may see, by the first pattern that fits. Every variable that is not ours is
+the adapter's."""
 
 
 def environment_of(role: str, base: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:

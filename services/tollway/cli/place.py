@@ -25,7 +25,8 @@ LAYOUT: Final = 1
 STATE_FILE: Final = "tollway.json"
 CREDENTIALS_FILE: Final = "credentials.json"
 NATS_CONFIG_FILE: Final = "nats.conf"
-_IGNORED: Final = frozenset({"lost+found", "lock", ".DS_Store"})
+_NOT_FOREIGN: Final = frozenset({"lock", "logs", "jetstream", "lost+found", ".DS_Store"})
+"""What an interrupted first start, or the file system, may have left."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -64,17 +65,23 @@ class Place:
         Raises CommandError when it is held by another, closed to us, not ours or of another layout.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._refuse_foreign()
-            self._lock = (self.root / "lock").open("a+")
-            self._take_lock(self._lock)
-            state = self.load()
-            for folder in (self.logs, self.jetstream):
-                folder.mkdir(exist_ok=True, mode=0o700)
+            return self._claim()
         except PermissionError as error:
             raise CommandError(f"No permission to write {error.filename}: choose another --data directory.") from None
         except OSError as error:
             raise CommandError(f"Cannot use {self.root} as data directory: {error.strerror}.") from None
+        except CommandError:
+            self.release()
+            raise
+
+    def _claim(self) -> State | None:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._refuse_foreign()
+        self._lock = (self.root / "lock").open("a+")
+        self._take_lock(self._lock)
+        state = self.load()
+        for folder in (self.logs, self.jetstream):
+            folder.mkdir(exist_ok=True, mode=0o700)
         return state
 
     def _take_lock(self, lock: IO[str]) -> None:
@@ -95,7 +102,7 @@ class Place:
             self._lock = None
 
     def _refuse_foreign(self) -> None:
-        names = {path.name for path in self.root.iterdir()} - _IGNORED
+        names = {path.name for path in self.root.iterdir()} - _NOT_FOREIGN
         if names and STATE_FILE not in names:
             raise CommandError(
                 f"{self.root} is not empty and was not made by Tollway: choose another --data directory."

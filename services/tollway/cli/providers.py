@@ -9,7 +9,7 @@ from tollway.dialects.addresses import managed
 from tollway.dialects.built_in import BUILT_IN
 
 SIMULATOR_URL: Final = "TOLLWAY_SIMULATOR_BASE_URL"
-OWN_NAMING: Final = re.compile(r"TOLLWAY_[A-Z0-9_]+_(API_KEY|BASE_URL)")
+OWN_NAMING: Final = re.compile(r"TOLLWAY_(?!STRIPE_)[A-Z0-9_]+_(API_KEY|BASE_URL)")
 NO: Final = frozenset({"0", "false", "no", "off"})
 
 
