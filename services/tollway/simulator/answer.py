@@ -23,7 +23,7 @@ REASONING = "The user wants to hear the last message again. I will repeat it wor
 """What `think` thinks."""
 
 Kind = Literal["text", "reasoning", "call"]
-Finish = Literal["stop", "length", "calls", "filter"]
+Finish = Literal["stop", "length", "calls", "filter", "blocked"]
 Count = int | float | str | msgspec.Raw | None
 """A number of tokens, or what a lying provider puts in its place."""
 
@@ -165,7 +165,7 @@ def _text(ask: Ask, options: Options) -> str:
     text = _SHAPES[ask.shape](ask)
     if options.size_bytes is not None:
         return _stretched(text, options.size_bytes)
-    return "".join(_repeated(text, options.chunks or 0)) if ask.shape == "text" else text
+    return _repeated(text, options.chunks) if options.chunks and ask.shape == "text" else text
 
 
 def _json(value: Any) -> str:
@@ -184,12 +184,12 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\S+\s*|\s+", text)
 
 
-def _repeated(text: str, least: int) -> list[str]:
+def _repeated(text: str, least: int) -> str:
     """The words of the text, over and over until there are `least` of them."""
     found = _words(text)
     if len(found) >= least or not found:
-        return found
-    return list(islice(cycle([word if word[-1].isspace() else word + " " for word in found]), least))
+        return text
+    return "".join(islice(cycle([word if word[-1].isspace() else word + " " for word in found]), least))
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

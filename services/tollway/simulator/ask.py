@@ -16,7 +16,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """What is asked.
 
     `text` is the last user message; `results` are the tool results if the conversation ends with them;
-    `input_bytes` is all text the caller sent as conversation. `inputs` are the texts or token lists to embed.
+    `input_bytes` is all text the caller sent as conversation. `inputs` are the texts or token lists to embed,
+    `echoed` fields of the request that the answer repeats.
     """
 
     model: str
@@ -32,11 +33,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     schema: Any = None
     choices: int = 1
     is_logprobs_asked: bool = False
-    prompts: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     is_base64: bool = False
     is_batch: bool = False
     dimensions: int | None = None
+    echoed: dict[str, Any] | None = None
 
 
 def size_bytes(text: str) -> int:

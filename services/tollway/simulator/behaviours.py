@@ -107,11 +107,12 @@ def refusal_steps(call: Call) -> Iterator[Step]:
 def worded(call: Call) -> Cell:
     """The provider's cell with the blanks of its message filled in."""
     cell = call.fault.cell(call.dialect.family)
+    window = call.options.window or WINDOW_TOKENS
     blanks = {
         "{model}": call.reply.model,
         "{key}": call.key_last4,
-        "{tokens}": str(call.reply.answer.tokens_input),
-        "{window}": str(call.options.window or WINDOW_TOKENS),
+        "{tokens}": str(max(call.reply.answer.tokens_input, window + 1)),
+        "{window}": str(window),
     }
     message = cell.message
     for blank, value in blanks.items():

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct, field
 
 from .http import JSON, Request, head
+from .models import BEHAVIOURS
 from .options import Unreadable
 from .outages import Outage, Outages, outage
 from .steps import Opening, Script
@@ -79,13 +80,17 @@ def _tally(room: Room, asked: Asked) -> Reported:
     query = asked.request.query
     model = query.get("model")
     model = model and model.lower()
-    limit = int(query["limit"]) if "limit" in query else None
+    after = _number(query.get("after")) or 0
     return 200, {
         "totals": room.tally.totals(model),
         "models": {name: room.tally.totals(name) for name in room.tally.models()} if model is None else {},
         "open": room.open_count(),
-        "requests": room.tally.entries(model, int(query.get("after", 0)), limit),
+        "requests": room.tally.entries(model, after, _number(query.get("limit"))),
     }
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
 
 
 def _reset(room: Room, asked: Asked) -> Reported:
@@ -117,6 +122,8 @@ def _set_outage(room: Room, asked: Asked) -> Reported:
     made = outage(wanted.model, wanted.behaves, wanted.until_requests, until_ms)
     if isinstance(made, Unreadable):
         return 400, {"error": made.reason}
+    if made.spec.name not in BEHAVIOURS:
+        return 400, {"error": f"there is no behaviour '{made.spec.name}'", "behaviours": list(BEHAVIOURS)}
     room.outages.set(made)
     return 200, _told(made)
 

@@ -86,7 +86,7 @@ class Desk:
         wanted = _wanted(ask, request)
         if isinstance(wanted, Unreadable):
             return _Plan(dialect, ask, ask.model, _REFUSED, malformed(wanted.reason))
-        spec = self.room.outages.decide(wanted, credential(request.headers), now_ms)
+        spec = self.room.outages.decide(wanted, credential(request), now_ms)
         spec = Spec(spec.name, _implied(spec))
         return _Plan(dialect, ask, wanted.name, spec, _impossible(wanted, spec, ask))
 
@@ -114,7 +114,7 @@ class Desk:
         answer = _ANSWERS[plan.dialect.bill](ask, options, behaviour)
         reply = Reply(f"{self._instance}{self._seq:x}", now_ms // 1000, plan.model, ask, answer)
         fault = plan.refusal or refusal(plan.spec.name, options.status)
-        return Call(plan.dialect, reply, options, fault, credential(request.headers)[-4:])
+        return Call(plan.dialect, reply, options, fault, credential(request)[-4:])
 
     def close(self, exchange: Exchange, ending: Ending, now_ms: int) -> None:
         """Write the request into the tally. Called once, when its script is over."""
@@ -126,10 +126,11 @@ class Desk:
         self.room.tally.add(entry)
 
 
-def credential(headers: dict[str, str]) -> str:
+def credential(request: Request) -> str:
     """The key that came with a request, empty if none did."""
-    bearer = headers.get("authorization", "").partition(" ")[2].strip()
-    return bearer or headers.get("x-api-key") or headers.get("x-goog-api-key", "")
+    bearer = request.headers.get("authorization", "").partition(" ")[2].strip()
+    named = request.headers.get("x-api-key") or request.headers.get("x-goog-api-key")
+    return bearer or named or request.query.get("key", "")
 
 
 def _kept(headers: dict[str, str]) -> dict[str, str] | None:
@@ -139,7 +140,7 @@ def _kept(headers: dict[str, str]) -> dict[str, str] | None:
 def _read(request: Request, address: Address) -> Ask | Refusal:
     try:
         return address.dialect.read(request.body, address.model)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return malformed(f"We could not parse the JSON body of your request: {error}")
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .answer import Answer, Usage
-from .behaviours import Call, error_json, honest, identity, opening, paced, worded
+from .behaviours import Call, error_json, honest, identity, opening, paced, refused, worded
 from .frames import Frame, encode
 from .http import JSON, LAST_CHUNK, chunk, head
 from .steps import Close, HalfClose, Hang, Opening, Reset, Script, Step, Wait
@@ -81,23 +81,28 @@ def error_inside(call: Call) -> Script:
     """A 200, then an error: after `after` pieces in a stream, as the whole body otherwise."""
     error = error_json(call, worded(call))
     if call.reply.ask.stream:
-        yield from _stream_then(call, call.dialect.failed(call.reply, error))
+        yield from _stream_then(call, lambda sent: call.dialect.failed(call.reply, error, sent))
     else:
         yield from _body(call, encode(error))
+
+
+GARBAGE = b'data: {"choices": [{"delta"\n\n\x00\x01 garbage: }{\n\ndata: [1, 2\n\n'
 
 
 def garbage(call: Call) -> Script:
     """A 200 whose JSON or frames are none."""
     if call.reply.ask.stream:
-        yield from _stream_then(call, b'data: {"choices": [{"delta"\n\n\x00\x01 garbage: }{\n\ndata: [1, 2\n\n')
+        yield from _stream_then(call, lambda _sent: GARBAGE)
     else:
         yield from _body(call, b'{"id": "x", "choices": [{"message": {"content": ')
 
 
-def _stream_then(call: Call, ending: bytes) -> Script:
+def _stream_then(call: Call, ending: Callable[[int], bytes]) -> Script:
+    """The beginning of a stream, then an ending that knows how many frames came before it."""
     yield opening(call, call.dialect.stream_type)
-    yield from paced(call, until(call.dialect.frames(call.reply), call.after))
-    yield chunk(ending)
+    begun = list(until(call.dialect.frames(call.reply), call.after))
+    yield from paced(call, iter(begun))
+    yield chunk(ending(len(begun)))
     yield LAST_CHUNK
 
 
@@ -140,6 +145,11 @@ def _with_answer(call: Call, **changes: Any) -> Call:
 def filtered(call: Call) -> Script:
     """A 200 whose finish reason is the content filter."""
     return honest(_with_answer(call, finish="filter"))
+
+
+def blocked(call: Call) -> Script:
+    """The prompt offends: an error, but for Gemini, who says so in a 200 without candidates."""
+    return honest(_with_answer(call, finish="blocked")) if call.dialect.family == "gemini" else refused(call)
 
 
 # --- lies about usage -------------------------------------------------------------------------------------------------

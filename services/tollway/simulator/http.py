@@ -13,20 +13,23 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Request(Struct, frozen=True):
-    """A whole request. Header names are lower case."""
+    """A whole request. Header names are lower case; the path is without its percent signs."""
 
     method: str
-    target: str
+    path: str
     headers: dict[str, str]
     body: bytes
+    query: dict[str, str] = {}
 
-    @property
-    def path(self) -> str:
-        return unquote(self.target.partition("?")[0])
 
-    @property
-    def query(self) -> dict[str, str]:
-        return {name: values[-1] for name, values in parse_qs(self.target.partition("?")[2]).items()}
+def request(method: str, target: str, headers: dict[str, str], body: bytes) -> Request:
+    """A request from what stood in its first line, its headers and its body."""
+    path, _, query = target.partition("?")
+    return Request(method, unquote(path), headers, body, _query(query) if query else {})
+
+
+def _query(text: str) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(text).items()}
 
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Site is overloaded"}

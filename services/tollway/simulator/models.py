@@ -62,6 +62,7 @@ _WRONG: dict[str, Behaviour] = {
     "fail-garbage": _fault(hostile.garbage, "sent"),
     "fail-error-in-stream": _fault(hostile.error_inside, "sent"),
     "fail-no-done": _fault(hostile.endless, "sent"),
+    "fail-content-policy": _fault(hostile.blocked),
     "fail-html": _fault(hostile.html),
     "fail-empty": _fault(hostile.empty),
     "fail-redirect": _fault(hostile.redirect),

@@ -48,6 +48,13 @@ _RATE = Refusal(
     Cell(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
 )  # fmt: skip
 
+_OVERLOADED = Refusal(
+    Cell(500, "server_error", "The server had an error while processing your request. Sorry about that!"),
+    Cell(529, "overloaded_error", "Overloaded"),
+    Cell(503, "UNAVAILABLE", "The model is overloaded. Please try again later."),
+)
+"""What goes wrong if nothing else is said: the error most often seen inside a stream."""
+
 REFUSALS: dict[str, Refusal] = {
     "fail-400": Refusal(
         Cell(400, "invalid_request_error", "Invalid 'temperature': decimal above maximum value.",
@@ -161,11 +168,9 @@ REFUSALS: dict[str, Refusal] = {
 
 
 def refusal(name: str, status: int | None) -> Refusal:
-    """The row of a fault. A status of the caller's picks its own row, or is put upon the row of the fault."""
-    if status is None:
-        return REFUSALS.get(name, REFUSALS["fail-500"])
-    row = REFUSALS.get(f"fail-{status}") if name == "fail-status" else None
-    return row or with_status(REFUSALS.get(name, REFUSALS["fail-500"]), status)
+    """The row of a fault. A status of the caller's is put upon it; for a fault without a row it picks the row."""
+    row = REFUSALS.get(name) or REFUSALS.get(f"fail-{status}", _OVERLOADED)
+    return row if status is None else with_status(row, status)
 
 
 def with_status(row: Refusal, status: int) -> Refusal:

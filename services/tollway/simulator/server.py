@@ -22,7 +22,7 @@ import uvloop
 from .control import Line
 from .desk import Desk, Ending, Exchange, Task
 from .frames import Frame
-from .http import JSON, Request, head
+from .http import JSON, Request, head, request
 from .steps import Close, HalfClose, Hang, Opening, Reset, Wait
 from .tally import Tally
 
@@ -120,22 +120,22 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
         self._body_bytes += len(body)
         if self._body_bytes > BODY_BYTES_MAX:
-            raise httptools.HttpParserError("the body is too large")
+            self._refuse(413, "Request body is too large.")
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        whole = request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))
+        self._waiting.append((whole, self._parser.should_keep_alive()))
         if len(self._waiting) > PIPELINED_MAX:
-            raise httptools.HttpParserError("too many requests in the pipeline")
+            self._refuse(429, "Too many requests on one connection.")
         if self._task is None:
             self._next()
 
     def _next(self) -> None:
         """Start on the next request, if one waits."""
         while self._waiting and self._task is None and not self._transport.is_closing():
-            request, self._is_keeping = self._waiting.popleft()
-            self._task = self._desk.receive(request, _now_ms())
+            asked, self._is_keeping = self._waiting.popleft()
+            self._task = self._desk.receive(asked, _now_ms())
             self._line.requests += 1
             self._line.entry = self._task.exchange and self._task.exchange.entry
             self._advance()

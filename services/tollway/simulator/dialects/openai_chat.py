@@ -282,7 +282,7 @@ def _finished(reply: Reply, choice: int) -> bytes:
     return encode({"index": choice, "delta": {}, "logprobs": None, "finish_reason": finish})
 
 
-def failed(reply: Reply, error: dict[str, Any]) -> bytes:
+def failed(reply: Reply, error: dict[str, Any], _sent: int) -> bytes:
     """An error inside the stream; nothing follows it, not even `[DONE]`."""
     del reply
     return b"data: " + encode(error) + b"\n\n"
