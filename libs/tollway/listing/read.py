@@ -47,7 +47,7 @@ def read_price_list(environ: Mapping[str, str]) -> PriceList:
 
 def _read_overrides(path: str) -> bytes:
     if not path:
-        return b""
+        return b"{}"
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -55,8 +55,6 @@ def _read_overrides(path: str) -> bytes:
 
 
 def _decode_overrides(overrides: bytes, path: str) -> PriceEntries:
-    if not overrides:
-        return {}
     try:
         return _entries.decode(overrides)
     except msgspec.DecodeError as error:
