@@ -127,6 +127,10 @@ class FetchSealed(msgspec.Struct, frozen=True):
     credential_id: str
 
 
+class ListManaged(msgspec.Struct, frozen=True):
+    """An adapter asks which credentials the operator keeps with auth, besides those in the adapters' environment."""
+
+
 class SealedCredential(msgspec.Struct, frozen=True):
     """A provider key as stored: only the holder of the master key can open it.
 
@@ -142,6 +146,13 @@ class SealedCredential(msgspec.Struct, frozen=True):
     wrapped_key: bytes
     nonce: bytes
     ciphertext: bytes
+
+
+class ManagedList(msgspec.Struct, frozen=True):
+    """Sealed like provider keys, with the account id `platform` and the credential id `managed:<provider>`.
+    ConfigChanged of kind `managed_credential` says when to ask again."""
+
+    items: tuple[SealedCredential, ...]
 
 
 class ConfigChanged(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -43,6 +43,22 @@ _NEVER: Final = tuple(
 _CARRIERS: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
 """IPv6 ranges that carry an IPv4 address which a translator would connect to."""
 
+_NAMED_RANGES: Final = {"loopback": LOOPBACK_CIDRS, "private": PRIVATE_CIDRS}
+
+
+def read_allow_cidrs(text: str) -> tuple[str, ...]:
+    """The operator's ranges from `TOLLWAY_ALLOW_PRIVATE_CIDRS`: a comma-separated list of CIDR ranges and of the words
+    `loopback` and `private`. Raises ValueError, which names the entry that is neither."""
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    return tuple(cidr for entry in entries for cidr in _NAMED_RANGES.get(entry.lower()) or (_cidr(entry),))
+
+
+def _cidr(entry: str) -> str:
+    try:
+        return str(ip_network(entry, strict=False))
+    except ValueError:
+        raise ValueError(f"{entry!r} is not a CIDR range, 'loopback' or 'private'") from None
+
 
 def is_address_allowed(address: str, allow_cidrs: Sequence[str]) -> bool:
     """Whether one resolved address may be connected to. Anything that does not read as an address is not allowed.
@@ -55,7 +71,7 @@ def is_address_allowed(address: str, allow_cidrs: Sequence[str]) -> bool:
         return False
     if _is_within(ip, _NEVER) or (isinstance(ip, IPv6Address) and _is_carrier(ip)):
         return False
-    return _is_outside(ip) or _is_within(ip, [ip_network(cidr, strict=False) for cidr in allow_cidrs])
+    return _is_outside(ip) or _is_within(ip, [ip_network(cidr) for cidr in read_allow_cidrs(",".join(allow_cidrs))])
 
 
 def _undressed(ip: IpAddress) -> IpAddress:

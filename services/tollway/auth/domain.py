@@ -5,7 +5,7 @@ Ids of other accounts are answered like ids that do not exist. `CREATE`, `CHANGE
 tables from a kind of resource to its rules.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -379,16 +379,21 @@ def rotate(state: State, command: RotateProviderKey, minted: Minted, now_ms: int
     return _changed(structs.replace(record, sealed=minted.sealed), given, asked)
 
 
-def rewrap(state: State, item: Wrapped) -> Decision:
-    """The same data key under another master key; nothing if the value was rotated or deleted meanwhile."""
+def rewrap_all(state: State, items: Sequence[Wrapped]) -> tuple[Event, ...]:
+    """The same data keys under another master key; nothing for values rotated or deleted meanwhile."""
+    rewrapped = (_rewrapped(state, item) for item in items)
+    return tuple(ResourceChanged(record) for record in rewrapped if record is not None)
+
+
+def _rewrapped(state: State, item: Wrapped) -> Record | None:
     kind: Kind = "managed_credential" if item.account_id == PLATFORM else "provider_key"
     record = state.find(kind, item.credential_id, item.account_id)
     if record is None or record.sealed is None or record.sealed.version != item.version:
-        return ()
+        return None
     if record.sealed.kek_version >= item.kek_version:
-        return ()
+        return None
     sealed = structs.replace(record.sealed, kek_version=item.kek_version, wrapped_key=item.wrapped_key)
-    return (ResourceChanged(structs.replace(record, sealed=sealed)),)
+    return structs.replace(record, sealed=sealed)
 
 
 def rehash(state: State, key_id: str, proof: Proof) -> Decision:

@@ -1,0 +1,114 @@
+"""The life of auth: open the log, answer, tell the others, write last uses now and then."""
+
+import asyncio
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tollway.auth import domain, handlers
+from tollway.auth.journal import Journal
+from tollway.auth.known import surroundings
+from tollway.auth.mint import Mint
+from tollway.auth.peppers import Peppers, open_peppers
+from tollway.auth.shown import shown
+from tollway.auth.state import State
+from tollway.auth.store import Store
+from tollway.auth.uses import Uses
+from tollway.runtime import Edge, report, spawn
+from tollway.sealing import Sealer, public_source
+from tollway.settings import SettingsError
+from tollway.store import migrate
+from tollway.store.engine import open_engine
+from tollway.wire.keys import KeyParts
+from tollway.wire.management import AnyFace
+
+USES_EVERY_S: Final = 10.0
+
+
+class Auth:
+    """The room that handlers work in."""
+
+    HANDLERS = handlers.HANDLERS
+    mint: Mint
+    peppers: Peppers
+
+    def __init__(self, edge: Edge) -> None:
+        self._settings = edge.settings
+        self._store = Store(open_engine(edge.settings.database("auth"), is_writer=True))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = False
+        self.journal = Journal(self._store, edge.bus)
+        self.uses = Uses()
+        self.around = surroundings(edge.settings.environ)
+
+    @property
+    def state(self) -> State:
+        """What auth knows now."""
+        return self.journal.state
+
+    async def start(self) -> None:
+        """Raises SettingsError without its tables or its pepper."""
+        settings = self._settings
+        check_tables(settings.database("auth"))
+        await self.journal.open()
+        self.peppers = open_peppers(settings.environ, settings.data_dir, is_first_start=self.state.is_empty())
+        self.mint = Mint(self.peppers, Sealer(public_source(settings.environ, settings.data_dir)))
+        self.uses.restore(await asyncio.to_thread(self._store.uses))
+        self._tasks = [
+            spawn(self.journal.tell_for_ever(), name="tell configuration changes"),
+            spawn(self._write_uses_for_ever(), name="write last uses"),
+        ]
+        self._is_open = True
+
+    def not_ready(self) -> tuple[str, ...]:
+        """Nothing, once the log is read."""
+        return () if self._is_open else ("auth has not read its log",)
+
+    async def drain(self) -> None:
+        """Write what is only in memory."""
+        await self._write_uses()
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._store.close()
+
+    def shown(self, face: AnyFace) -> AnyFace:
+        """A face as its owner sees it."""
+        return shown(self.state, face, self.uses.seen)
+
+    def rehash(self, parts: KeyParts) -> None:
+        """Keep a good key's hash under the newest pepper from now on, in the background."""
+        proof = self.peppers.prove(parts)
+        spawn(self.journal.decide(lambda state: (domain.rehash(state, parts.id, proof), None)), name="rehash a key")
+
+    async def _write_uses_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(USES_EVERY_S)
+            await self._write_uses()
+
+    async def _write_uses(self) -> None:
+        taken = self.uses.take()
+        if not taken:
+            return
+        try:
+            await asyncio.to_thread(self._store.mark_uses, taken)
+        except SQLAlchemyError as fault:
+            report("last uses are not written", fault)
+
+
+def check_tables(url: str) -> None:
+    """Raises SettingsError when the tables are missing or of another version."""
+    try:
+        have = migrate.current(url, "auth")
+    except SQLAlchemyError as fault:
+        raise SettingsError(f"the database of auth does not answer ({type(fault).__name__})") from None
+    if have != migrate.newest("auth"):
+        raise SettingsError("the tables of auth are of another version: run `tollway migrate`")
+
+
+def build(edge: Edge) -> Auth:
+    """For the runtime."""
+    return Auth(edge)
