@@ -1,7 +1,7 @@
 """What the ledger decides: `decide(state, command, now_ms)` gives events or a refusal, and changes nothing.
 
-`perform` decides, lets the events happen and adds what must follow in the same block (credit released into an expired
-lot expires; credit that comes in repays debt). `answer` is the reply to a command that was accepted, now or before.
+`happen` lets the events happen and adds what must follow in the same block (credit released into an expired lot
+expires; credit that comes in repays debt). `answer` is the reply to a command that was accepted, now or before.
 Pure: time comes in, ids come in, nothing else does.
 """
 
@@ -33,7 +33,7 @@ from tollway.wire.credit import (
 from tollway.wire.money import NUSD_MAX, dollars
 from tollway.wire.pricing import charge_nusd
 from tollway.wire.refusals import Refusal, refuse
-from tollway.wire.usage import Usage, UsageFact, Witness
+from tollway.wire.usage import Attempt, Usage, UsageFact, Witness
 
 HOLD_GRACE_MS: Final = 60_000
 """How long after its deadline a hold waits for its fact."""
@@ -294,9 +294,13 @@ def _extend_on(account: Account, hold: Hold, command: ExtendHold, now_ms: int) -
 def _void(state: State, command: VoidHold, _now_ms: int) -> Events | Refusal:
     hold = state.holds.get(command.hold_id)
     if hold is not None and hold.account == command.account_id:
-        return [ev.HoldVoided(account=hold.account, hold=command.hold_id, key=hold.key, reason=command.reason)]
+        return [_voided(command.hold_id, hold, command.reason)]
     is_over = command.hold_id in state.expired or state.ended(command.hold_id) is not None
     return [] if is_over else refuse("hold_unknown")
+
+
+def _voided(hold_id: str, hold: Hold, reason: str) -> ev.HoldVoided:
+    return ev.HoldVoided(account=hold.account, hold=hold_id, key=hold.key, reason=reason, released=hold.amount)
 
 
 def _expire_hold(state: State, command: ExpireHold, now_ms: int) -> Events | Refusal:
@@ -306,7 +310,7 @@ def _expire_hold(state: State, command: ExpireHold, now_ms: int) -> Events | Ref
         return []
     if hold.witness is not None and IS_CHARGED[hold.witness.outcome]:
         return [_settled(state.accounts[hold.account], hold, fact_of_witness(command.hold_id, hold))]
-    return [ev.HoldExpired(account=hold.account, hold=command.hold_id, key=hold.key)]
+    return [ev.HoldExpired(account=hold.account, hold=command.hold_id, key=hold.key, released=hold.amount)]
 
 
 def _expire_lot(state: State, command: ExpireLot, now_ms: int) -> Events | Refusal:
@@ -356,6 +360,7 @@ def _settle(state: State, fact: UsageFact, _now_ms: int) -> Events | Refusal:
             hold=fact.hold_id,
             key=hold.key,
             reason=fact.outcome,
+            released=hold.amount,
             report=msgspec.Raw(report),
             digest=digest,
             operator_cost=operator_cost(fact),
@@ -454,7 +459,7 @@ def _witness(state: State, witness: Witness, _now_ms: int) -> Events:
     if hold is None or hold.account != witness.account_id or hold.witness is not None:
         return []
     if witness.outcome == "gateway_failed":
-        return [ev.HoldVoided(account=hold.account, hold=witness.hold_id, key=hold.key, reason="witness")]
+        return [_voided(witness.hold_id, hold, "witness")]
     return [
         ev.HoldWitnessed(
             account=hold.account,
@@ -483,11 +488,32 @@ def fact_of_witness(hold_id: str, hold: Hold) -> UsageFact:
         outcome=seen.outcome,
         certainty="estimated",
         usage=Usage(seen.tokens_input, -(-seen.bytes_out // BYTES_PER_TOKEN)),
-        attempts=[],
+        attempts=[_attempt_of_witness(hold_id, seen)],
         ended_at_ms=seen.ended_at,
         is_managed=seen.is_managed,
         price=seen.price,
         price_version=hold.price_version,
+    )
+
+
+def _attempt_of_witness(hold_id: str, seen: ev.HoldWitnessed) -> Attempt:
+    """The row that shows the charge; nobody knows more of the attempt than that it served."""
+    provider, _, model = seen.model.partition(":")
+    return Attempt(
+        id=hashlib.blake2b(hold_id.encode(), digest_size=8).hexdigest(),
+        number=1,
+        provider=provider,
+        provider_name=provider,
+        model=model,
+        model_name=model,
+        key_source="managed" if seen.is_managed else "user",
+        started_at_ms=seen.ended_at,
+        duration_ms=0,
+        retry_action="succeeded",
+        completion="unknown",
+        is_streaming=seen.is_streaming,
+        is_served=True,
+        reason="witness",
     )
 
 
@@ -504,15 +530,19 @@ def decide(state: State, command: Any, now_ms: int) -> Events | Refusal:
     return _DECIDE[type(command)](state, command, now_ms)
 
 
-def perform(state: State, command: Any, now_ms: int) -> Events | Refusal:
-    """Decide, and let it happen together with what must follow in the same block."""
-    events = _DECIDE[type(command)](state, command, now_ms)
-    if isinstance(events, Refusal):
-        return events
+def happen(state: State, command: Any, events: Events) -> None:
+    """Let decided events happen, and append what must follow in the same block."""
     for event in events:
         apply(state, event)
-    if events and type(command) is not OpenHold:
+    if type(command) is not OpenHold:
         _follow(state, events[-1].account, events)
+
+
+def perform(state: State, command: Any, now_ms: int) -> Events | Refusal:
+    """Decide and let it happen."""
+    events = decide(state, command, now_ms)
+    if not isinstance(events, Refusal) and events:
+        happen(state, command, events)
     return events
 
 

@@ -188,6 +188,7 @@ class HoldVoided(Event, tag="hold.voided", frozen=True):
     hold: str
     key: str
     reason: str
+    released: int
     report: msgspec.Raw | None = None
     digest: str = ""
     operator_cost: int = 0
@@ -198,6 +199,7 @@ class HoldExpired(Event, tag="hold.expired", frozen=True):
 
     hold: str
     key: str
+    released: int
 
 
 class UsageConflicted(Event, tag="usage.conflict", frozen=True):
