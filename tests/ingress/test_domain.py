@@ -63,11 +63,11 @@ def test_embeddings_hold_no_output() -> None:
 
 
 def test_several_choices_are_several_outputs() -> None:
-    one, three = (
-        domain.size([candidate(Price(0, 10**9))], Intake("m", tokens_output_wanted=100, choices=n), Settings(), "chat", tokens_input=0)
-        for n in (1, 3)
-    )  # fmt: skip
-    assert three.amount_nusd == 3 * one.amount_nusd
+    def amount(choices: int) -> int:
+        intake = Intake("m", tokens_output_wanted=100, choices=choices)
+        return domain.size([candidate(Price(0, 10**9))], intake, Settings(), "chat", tokens_input=0).amount_nusd
+
+    assert amount(3) == 3 * amount(1)
 
 
 @given(

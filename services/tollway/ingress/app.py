@@ -87,7 +87,11 @@ class App:
 
     async def _other(self, exchange: Exchange) -> None:
         request_id = ids.new_id("rq")
-        refusal = await self._small(exchange, request_id)
+        try:
+            refusal = await self._small(exchange, request_id)
+        except Exception as fault:  # noqa: BLE001  as for inference
+            report("request failed", fault)
+            refusal = refuse("internal_error")
         if refusal is not None:
             await exchange.refuse(refusal, dialect_at(exchange.path), request_id, _allow(refusal, exchange.path))
 

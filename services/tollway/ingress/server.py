@@ -37,6 +37,7 @@ class Door:
             loop="none",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             date_header=True,
