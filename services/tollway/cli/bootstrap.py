@@ -7,12 +7,14 @@ was interrupted anywhere is finished by the next one, once.
 import asyncio
 from typing import Final
 
+import msgspec
+
 from tollway import clock, ids
 from tollway.auth import bootstrap as auth
 from tollway.bus.nats import NatsBus, connect
 from tollway.cli.errors import CommandError
 from tollway.cli.place import Credentials, Place
-from tollway.settings import Settings
+from tollway.settings import Settings, SettingsError
 from tollway.wire import subjects
 from tollway.wire.credit import CreditGranted, GrantCredit
 from tollway.wire.money import nusd_of_dollars
@@ -25,22 +27,35 @@ ASK_TIMEOUT_S: Final = 2.0
 ASK_AGAIN_S: Final = 0.1
 
 
-async def first_account(
-    place: Place, settings: Settings, *, base_url: str, nats_url: str, nats_password: str
-) -> Credentials:
-    """Make the first account, keep its keys in `credentials.json`, and grant it the welcome credit."""
+def first_account(place: Place, settings: Settings, *, base_url: str) -> Credentials:
+    """Make the first account, and keep its keys in `credentials.json`. Called again before the start is complete, it
+    finds those. Raises CommandError when auth's tables do not take it."""
     credentials = place.credentials()
-    if credentials is None:
-        made = await asyncio.to_thread(auth.first_account, settings)
-        credentials = Credentials(base_url, f"{base_url}/api", made.account_id, made.access_key, made.api_key)
-        place.save_credentials(credentials)
-    node = ids.new_id("cli")
-    bus = await connect(nats_url, role="cli", node=node, user="cli", password=nats_password)
+    if credentials is not None:
+        return credentials
+    try:
+        made = auth.first_account(settings)
+    except SettingsError as error:
+        raise CommandError(f"Cannot make the first account: {error}.") from None
+    credentials = Credentials(base_url, f"{base_url}/api", made.account_id, made.access_key, made.api_key)
+    place.save_credentials(credentials)
+    return credentials
+
+
+def readdress(place: Place, *, base_url: str) -> None:
+    """Another port than last time: `credentials.json`, if it is still there, follows."""
+    known = place.credentials()
+    if known is not None and known.base_url != base_url:
+        place.save_credentials(msgspec.structs.replace(known, base_url=base_url, api_url=f"{base_url}/api"))
+
+
+async def welcome(credentials: Credentials, *, nats_url: str, password: str) -> None:
+    """Grant the first account its credit, as the operator on the bus."""
+    bus = await connect(nats_url, role="cli", node=ids.new_id("cli"), user="cli", password=password)
     try:
         await grant_welcome(bus, credentials.account_id)
     finally:
         await bus.drain()
-    return credentials
 
 
 async def grant_welcome(bus: NatsBus, account_id: str) -> None:

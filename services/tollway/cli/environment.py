@@ -11,6 +11,7 @@ PASSED_ON_PREFIXES: Final = ("LC_", "PYTHON", "OTEL_", "TOLLWAY_")
 PRIVATE: Final[dict[str, tuple[str, ...]]] = {
     r"TOLLWAY_STRIPE_[A-Z0-9_]+": ("ingress",),
     r"TOLLWAY_[A-Z0-9_]+_API_KEY": ("adapter",),
+    r"TOLLWAY_PEPPER(_FILE)?": ("auth",),
     r"TOLLWAY_MASTER_KEY(_[A-Z0-9_]+)?": ("adapter",),
     r"TOLLWAY_DATABASE_URL(_FILE)?": ("auth", "ledger"),
 }

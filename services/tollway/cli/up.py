@@ -17,6 +17,7 @@ import msgspec
 
 from tollway import clock, settings
 from tollway.cli import bootstrap, bus_table, embedded_nats, migrate, programs
+from tollway.cli.bootstrap import first_account
 from tollway.cli.environment import environment_of
 from tollway.cli.errors import CommandError
 from tollway.cli.place import LAYOUT, Credentials, Place, State, new_passwords
@@ -24,6 +25,7 @@ from tollway.cli.programs import Options
 from tollway.cli.streams import make_streams
 from tollway.cli.supervisor import Supervisor
 from tollway.cli.version import version
+from tollway.sealing import PRIVATE_FILE, PUBLIC_FILE, create_master_key
 from tollway.tasks import spawn
 
 READY_WITHIN_S: Final = 60.0
@@ -32,13 +34,18 @@ READY_CHECK_S: Final = 0.1
 
 def run(options: Options) -> None:
     """Run until Ctrl-C or SIGTERM. Raises CommandError with one sentence for what cannot work."""
+    os.umask(0o077)  # whatever we and our children write is our own
     place = Place(options.data)
     state = place.claim()
     try:
         check_port(options.host, options.port)
         told = prepared(place, state, options)
-        migrate.all_parts(database_settings(place, options))
-        asyncio.run(_Run(place, told, options).main())
+        told_databases = database_settings(place, options)
+        migrate.all_parts(told_databases)
+        create_master_key(place.root / PRIVATE_FILE, place.root / PUBLIC_FILE)
+        bootstrap.readdress(place, base_url=options.base_url)
+        first = None if told.is_bootstrapped else first_account(place, told_databases, base_url=options.base_url)
+        asyncio.run(_live(place, told, options, first))
     finally:
         place.release()
 
@@ -81,11 +88,16 @@ def say(line: str) -> None:
     print(f"tollway: {line}", file=sys.stderr, flush=True)
 
 
+async def _live(place: Place, state: State, options: Options, first: Credentials | None) -> None:
+    await _Run(place, state, options, first).main()
+
+
 class _Run:
     """One life of `tollway up`."""
 
-    def __init__(self, place: Place, state: State, options: Options) -> None:
+    def __init__(self, place: Place, state: State, options: Options, first: Credentials | None) -> None:
         self._place = place
+        self._first = first
         self._state = state
         self._options = options
         self._stop = asyncio.Event()
@@ -127,12 +139,12 @@ class _Run:
     async def _start(self) -> CommandError | None:
         try:
             await self._start_bus()
-            await self._start_services()
-            credentials = await self._first_account()
+            self._start_services()
+            await self._grant_first_credit()
             await self._until_ready()
         except CommandError as error:
             return error
-        self._greet(credentials)
+        self._greet()
         return None
 
     async def _start_bus(self) -> None:
@@ -140,7 +152,7 @@ class _Run:
         self._supervisor.start(programs.nats_program(self._place, command, self._options))
         await make_streams(self._nats_url(), password=self._state.passwords["setup"])
 
-    async def _start_services(self) -> None:
+    def _start_services(self) -> None:
         if self._options.is_simulator_wanted:
             self._supervisor.start(programs.simulator_program(self._place, self._state, self._options))
         for program in programs.service_programs(self._place, self._state, self._options):
@@ -149,20 +161,13 @@ class _Run:
     def _nats_url(self) -> str:
         return programs.shared(self._place, self._state, self._options)["TOLLWAY_NATS_URL"]
 
-    async def _first_account(self) -> Credentials | None:
-        """Make the first account unless an earlier start did; its keys, to be shown once."""
-        if self._state.is_bootstrapped:
-            return None
-        credentials = await bootstrap.first_account(
-            self._place,
-            database_settings(self._place, self._options),
-            base_url=self._options.base_url,
-            nats_url=self._nats_url(),
-            nats_password=self._state.passwords["cli"],
-        )
+    async def _grant_first_credit(self) -> None:
+        """The first start ends with the welcome credit; from then on the installation is an old one."""
+        if self._first is None:
+            return
+        await bootstrap.welcome(self._first, nats_url=self._nats_url(), password=self._state.passwords["cli"])
         self._state = msgspec.structs.replace(self._state, is_bootstrapped=True)
         self._place.save(self._state)
-        return credentials
 
     async def _until_ready(self) -> None:
         give_up = clock.monotonic_s() + READY_WITHIN_S
@@ -175,11 +180,11 @@ class _Run:
                 await asyncio.sleep(READY_CHECK_S)
         raise CommandError(f"Not ready within {READY_WITHIN_S:g} s: {missing}. See {self._place.logs}.")
 
-    def _greet(self, credentials: Credentials | None) -> None:
-        first = credentials is not None
-        lines = welcome(credentials) if first else [f"ready on {self._options.base_url} (data in {self._place.root})"]
-        for line in lines:
-            print(line if first else f"tollway: {line}", flush=True)
+    def _greet(self) -> None:
+        if self._first is None:
+            say(f"ready on {self._options.base_url} (data in {self._place.root})")
+        else:
+            print("\n".join(greeting(self._first)), flush=True)
 
     def _last_words(self, name: str) -> str:
         """What a program that cannot work said last."""
@@ -198,7 +203,7 @@ async def _missing(client: httpx.AsyncClient) -> str:
     return "" if answer.is_success else answer.text.strip()
 
 
-def welcome(credentials: Credentials) -> list[str]:
+def greeting(credentials: Credentials) -> list[str]:
     """What the first start prints, once."""
     body = '{"model": "simulator:echo", "messages": [{"role": "user", "content": "Hello, Tollway!"}]}'
     return [
