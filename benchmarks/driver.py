@@ -216,13 +216,11 @@ class Load:
 
     async def _ticks(self) -> None:
         """Requests become due at even distances; one that finds no lane waits, and its waiting counts."""
-        step_s = 1.0 / self._job.rate
-        due_s = self._begin_s
-        while due_s < self._until_s:
+        for number in range(round(self._job.rate * self._job.seconds)):
+            due_s = self._begin_s + number / self._job.rate
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             self._due.append(time.perf_counter())
             self._serve_due()
-            due_s += step_s
         await asyncio.sleep(max(0.0, self._until_s - time.perf_counter()) + 0.001)
         self._rest()
 
