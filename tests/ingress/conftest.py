@@ -12,9 +12,11 @@ from tests.conftest import free_port
 from tollway import ids, settings
 from tollway.bus import Handles
 from tollway.bus.memory import Broker, MemoryBus
+from tollway.ingress.admission import Admission
 from tollway.ingress.app import App
 from tollway.ingress.exchange import Message, Receive, Send
 from tollway.ingress.life import Journey, PlanKey
+from tollway.ingress.replay import Replays
 from tollway.ingress.waiting import WaitingRoom
 from tollway.remember import Remembered
 from tollway.tasks import spawn
@@ -118,6 +120,8 @@ class Gate:
         self.bus = bus
         self.node = bus.node
         self.telemetry = Telemetry(settings.read("ingress", {}))
+        self.admission = Admission()
+        self.replays = Replays()
         self.room = WaitingRoom(self._cancel)
         self.known: dict[str, Principal] = {}
         self.bodies: dict[str, bytes] = {}

@@ -73,8 +73,9 @@ async def test_an_answer_in_many_pieces_is_sent_when_it_is_whole(street: Street)
 
 async def test_garbage_for_a_key_costs_no_question_and_no_hold(street: Street) -> None:
     bad_sum = KEY[:-1] + ("0" if KEY[-1] != "0" else "1")
-    for key, code in (("", "no_api_key"), ("sk-1", "invalid_access_key"), (bad_sum, "invalid_access_key")):
-        response = await street.client.post(CHAT, json=BODY, headers={"authorization": f"Bearer {key}"})
+    cases = {"Basic x": "no_api_key", "Bearer sk-1": "invalid_access_key", f"Bearer {bad_sum}": "invalid_access_key"}
+    for sent, code in cases.items():
+        response = await street.client.post(CHAT, json=BODY, headers={"authorization": sent})
         assert (response.status_code, response.json()["error"]["code"]) == (401, code)
     assert (street.neighbours.checks, street.neighbours.holds) == (0, [])
 
@@ -264,3 +265,53 @@ async def test_tokens_are_counted_for_coding_agents(street: Street) -> None:
     body = {"model": "claude", "messages": [{"role": "user", "content": "hello world"}]}
     counted = await street.client.post("/v1/messages/count_tokens", json=body)
     assert 2 <= counted.json()["input_tokens"] <= 40
+
+
+IDEMPOTENT = {"idempotency-key": "k1"}
+
+
+async def test_the_same_idempotency_key_and_body_is_one_call_and_one_hold(street: Street) -> None:
+    street.neighbours.script = answer
+    first = await street.client.post(CHAT, json=BODY, headers=IDEMPOTENT)
+    again = await street.client.post(CHAT, json=BODY, headers=IDEMPOTENT)
+    assert first.content == again.content
+    assert first.headers["tollway-request-id"] == again.headers["tollway-request-id"]
+    assert "tollway-replayed" not in first.headers
+    assert again.headers["tollway-replayed"] == "true"
+    assert (len(street.neighbours.works), len(street.neighbours.holds)) == (1, 1)
+
+
+async def test_the_same_idempotency_key_with_another_body_is_a_conflict(street: Street) -> None:
+    street.neighbours.script = answer
+    await street.client.post(CHAT, json=BODY, headers=IDEMPOTENT)
+    other = await street.client.post(CHAT, json={**BODY, "temperature": 1}, headers=IDEMPOTENT)
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_second_caller_joins_a_stream_that_runs(street: Street) -> None:
+    def begins(neighbours: Neighbours, work: Work) -> None:
+        neighbours.send(work, Piece(0, "adapter-1", b"data: 1\n\n", SSE))
+
+    street.neighbours.script = begins
+    async with street.client.stream("POST", CHAT, json=STREAM, headers=IDEMPOTENT) as first:
+        chunks = first.aiter_raw()
+        assert await anext(chunks) == b"data: 1\n\n"
+        joining = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+        record = next(iter(street.gate.replays._records.values()))
+        await until(lambda: record.followers == 1)
+        street.neighbours.send(street.neighbours.works[0], Piece(1, data=b"data: [DONE]\n\n", end=COMPLETE))
+        rest = b"".join([chunk async for chunk in chunks])
+    assert rest == b"data: [DONE]\n\n"
+    assert (await joining).text == "data: 1\n\ndata: [DONE]\n\n"
+    assert len(street.neighbours.works) == 1
+
+
+async def test_a_failure_is_not_kept_so_that_a_repeat_is_a_new_try(street: Street) -> None:
+    def fails(neighbours: Neighbours, work: Work) -> None:
+        end = End("failed_before_content", 1, refusal=refuse("all_providers_failed"))
+        neighbours.send(work, Piece(0, "adapter-1", end=end))
+
+    street.neighbours.script = fails
+    assert (await street.client.post(CHAT, json=BODY, headers=IDEMPOTENT)).status_code == 503
+    street.neighbours.script = answer
+    assert (await street.client.post(CHAT, json=BODY, headers=IDEMPOTENT)).status_code == 200

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tollway.dialects.bridge import CONTENT_TYPE_JSON, write_refusal
 from tollway.wire.plan import DialectName
@@ -21,10 +21,33 @@ WATCH_AFTER_S: Final = 0.05
 """A watcher for hang-ups costs a task; answers that come sooner than this need none."""
 
 
+class Recorder(Protocol):
+    """Keeps what the caller is sent, for others with the same Idempotency-Key."""
+
+    def begin(self, status: int, content_type: str, headers: Mapping[str, str], *, is_stream: bool) -> None:
+        """The head."""
+        ...
+
+    def add(self, data: bytes) -> None:
+        """A part of the body."""
+        ...
+
+
 class Exchange:
     """What the caller sent, and what it gets."""
 
-    __slots__ = ("_receive", "_send", "_watcher", "bytes_out", "headers", "is_begun", "path", "scope", "status")
+    __slots__ = (
+        "_receive",
+        "_send",
+        "_watcher",
+        "bytes_out",
+        "headers",
+        "is_begun",
+        "path",
+        "recorder",
+        "scope",
+        "status",
+    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -35,6 +58,7 @@ class Exchange:
         self.is_begun = False
         self.status = 0
         self.bytes_out = 0
+        self.recorder: Recorder | None = None
         self._receive = receive
         self._send = send
         self._watcher: asyncio.Task[None] | asyncio.TimerHandle | None = None
@@ -99,6 +123,8 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
         """A whole answer."""
+        if self.recorder is not None:
+            self.recorder.begin(status, content_type, headers, is_stream=False)
         head = [
             (b"content-type", content_type.encode("latin-1")),
             (b"content-length", str(len(body)).encode()),
@@ -109,6 +135,8 @@ class Exchange:
 
     async def begin(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         """The head of a stream."""
+        if self.recorder is not None:
+            self.recorder.begin(status, content_type, headers, is_stream=True)
         head = [
             (b"content-type", content_type.encode("latin-1")),
             (b"cache-control", b"no-cache"),
@@ -139,6 +167,8 @@ class Exchange:
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         self.bytes_out += len(data)
+        if self.recorder is not None:
+            self.recorder.add(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     # -- is the caller still there?

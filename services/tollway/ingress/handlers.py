@@ -7,9 +7,11 @@ from typing import Any, Final
 from tollway import clock
 from tollway.bus import Handles
 from tollway.ingress import waiting
+from tollway.ingress.admission import Admission
 from tollway.ingress.app import App
 from tollway.ingress.life import Journey, PlanKey, ask_patiently
 from tollway.ingress.management import management_app
+from tollway.ingress.replay import Replays
 from tollway.ingress.server import Door
 from tollway.ingress.telling import Teller
 from tollway.ingress.waiting import WaitingRoom
@@ -44,13 +46,15 @@ class Ingress:
             self._check, age_max_s=PRINCIPAL_AGE_MAX_S, refresh_after_s=PRINCIPAL_REFRESH_S
         )
         self.plans: Remembered[PlanKey, Plan] = Remembered(self._plan, age_max_s=PLAN_AGE_MAX_S)
+        self.admission = Admission()
+        self.replays = Replays()
         self.room = WaitingRoom(self._cancel)
         self.management = management_app(edge.bus, edge.settings, edge.telemetry)
         self._teller = Teller(edge.telemetry, edge.bus)
         self._door = Door(App(self), edge.settings)
         self._beats: dict[str, dict[str, tuple[float, Beat]]] = {role: {} for role in ROLES}
         self._looking: asyncio.Task[Any] | None = None
-        edge.telemetry.gauge("tollway_requests_in_flight").read = lambda: self.room.count
+        edge.telemetry.gauge("tollway_requests_in_flight").read = lambda: self.admission.in_flight
         edge.telemetry.gauge("tollway_connections").read = lambda: self._door.connections
 
     @property

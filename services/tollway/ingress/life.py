@@ -1,6 +1,6 @@
 """The life of one request, from its head to its receipt. Ingress conducts the way in; the attempts are the adapter's.
 
-    authenticate → read → plan → hold → dispatch → relay
+    authenticate → admit → read → plan → hold → dispatch → relay
 
 Every step returns what the next needs, or a Refusal, which ends the request in the caller's dialect. Nothing reaches
 a provider before the hold is durable.
@@ -16,7 +16,9 @@ from tollway.bus import Bus, BusError
 from tollway.crash import crashpoint
 from tollway.dialects.bridge import Intake, error_event, read_intake
 from tollway.ingress import domain
+from tollway.ingress.admission import Admission
 from tollway.ingress.exchange import Exchange
+from tollway.ingress.replay import Lead, Record, Replays, replay
 from tollway.ingress.surfaces import Door
 from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
 from tollway.remember import Remembered
@@ -64,6 +66,8 @@ class House(Protocol):
     plans: Remembered[PlanKey, Plan]
     known: dict[str, Principal]
     bodies: dict[str, bytes]
+    admission: Admission
+    replays: Replays
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -98,6 +102,8 @@ class Journey:
         self.head: Head | None = None
         self.end: End | None = None
         self.loss: Loss | None = None
+        self.lead: Lead | None = None
+        self.is_replayed = False
 
     def context(self, deadline_ms: int = 0) -> Context:
         """What travels with the messages of this request."""
@@ -122,13 +128,36 @@ class Admitted(msgspec.Struct, frozen=True):
 
 async def live(house: House, journey: Journey) -> None:
     """One request, all of it. The caller always gets a well-formed answer or an explicit in-band error."""
-    admitted = await _way_in(house, journey)
+    principal = await _let_in(house, journey)
+    if isinstance(principal, Refusal):
+        await _refuse(journey, principal)
+        return
+    house.admission.enter(principal.account_id)
+    try:
+        await _live_inside(house, journey, principal)
+    finally:
+        house.admission.leave(principal.account_id)
+        if journey.lead is not None:
+            is_whole = journey.end is not None and journey.end.outcome == "complete"
+            journey.lead.finish(is_whole=is_whole, now_s=clock.monotonic_s())
+
+
+async def _live_inside(house: House, journey: Journey, principal: Principal) -> None:
+    admitted = await _way_in(house, journey, principal)
     if isinstance(admitted, Refusal):
         await _refuse(journey, admitted)
-        return
+    elif isinstance(admitted, Record):
+        journey.is_replayed = True
+        if not await replay(journey.exchange, admitted):
+            await _refuse(journey, refuse("gateway_unavailable", "The request that led with this key was cut off."))
+    else:
+        await _serve(house, journey, admitted)
+
+
+async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
     wait = Wait()
     wait.on_no_sign = _Redispatch(house, journey, wait, admitted).again
-    journey.exchange.watch(lambda: wait.lose("client_gone"))
+    journey.exchange.watch(lambda: _gone(journey, wait))
     backstop = asyncio.get_running_loop().call_later(_backstop_s(admitted), wait.lose, "time_up")
     try:
         crashpoint("ingress.after_hold")
@@ -144,36 +173,64 @@ async def live(house: House, journey: Journey) -> None:
         _part(house, journey, wait, admitted)
 
 
+def _gone(journey: Journey, wait: Wait) -> None:
+    """The caller hung up; unless others wait for the same answer, it is not wanted any more."""
+    if journey.lead is None or not journey.lead.record.followers:
+        wait.lose("client_gone")
+
+
 # -- the way in
 
 
-async def _way_in(house: House, journey: Journey) -> Admitted | Refusal:
+async def _let_in(house: House, journey: Journey) -> Principal | Refusal:
+    """Before the body is read: who is it, and is there room?"""
     exchange = journey.exchange
     principal = exchange.head_refusal() or await authenticate(house, exchange, journey)
     if isinstance(principal, Refusal):
         return principal
     journey.principal = principal
+    return house.admission.knock(principal, exchange.client, clock.monotonic_s()) or principal
+
+
+async def _way_in(house: House, journey: Journey, principal: Principal) -> Admitted | Record | Refusal:
+    exchange = journey.exchange
     timeout_s = domain.total_timeout_s(principal.settings, exchange.headers.get("tollway-timeout", ""))
+    if isinstance(timeout_s, Refusal):
+        return timeout_s
     body = await exchange.body()
-    if isinstance(timeout_s, Refusal) or isinstance(body, Refusal):
-        return (
-            timeout_s
-            if isinstance(timeout_s, Refusal)
-            else body
-            if isinstance(body, Refusal)
-            else refuse("internal_error")
-        )
+    if isinstance(body, Refusal):
+        return body
     journey.bytes_in = len(body)
     intake = read_intake(journey.door.dialect, body, surface=journey.door.surface)
     if isinstance(intake, Refusal):
         return intake
     journey.intake = intake
+    follows = _claim(house, journey, principal, body)
+    if follows is not None:
+        return follows
     plan = await _plan(house, journey, principal, intake)
     if isinstance(plan, Refusal):
         return plan
     journey.plan = plan
+    tokens = domain.tokens_input_bound(intake)
+    too_many = house.admission.weigh(principal, tokens, clock.monotonic_s())
+    if too_many is not None:
+        return too_many
     deadline_ms = clock.now_ms() + int(timeout_s * 1000)
     return await _afford(house, journey, Admitted(principal, intake, plan, _NOT_SIZED, body, deadline_ms))
+
+
+def _claim(house: House, journey: Journey, principal: Principal, body: bytes) -> Record | Refusal | None:
+    """With an Idempotency-Key: follow, be refused, or lead (None)."""
+    key = journey.exchange.headers.get("idempotency-key", "")
+    if not key:
+        return None
+    claimed = house.replays.claim(principal.access_key_id, key, body, clock.monotonic_s())
+    if not isinstance(claimed, Lead):
+        return claimed
+    journey.lead = claimed
+    journey.exchange.recorder = claimed.record
+    return None
 
 
 _NOT_SIZED = domain.Sizing(0, 0, 0, 0)

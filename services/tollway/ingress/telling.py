@@ -148,6 +148,8 @@ def _end_fields(journey: Journey) -> dict[str, object]:
 def _outcome(journey: Journey) -> str:
     if journey.end is not None:
         return journey.end.outcome
+    if journey.is_replayed:
+        return "replayed"
     return journey.loss or ("refused" if journey.refusal is not None else "unknown")
 
 
