@@ -39,7 +39,8 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """One (provider, model, credential). `base_url` only for custom providers: the adapter knows the others.
 
-    `credential_id` is an `aigpk_…` for the account's own key, or `managed:<provider>` for the operator's.
+    `credential_id` is an `aigpk_…` for the account's own key, `managed:<provider>` for the operator's, and "" where
+    the account's own provider wants no key.
     `dialect` is what the provider speaks for the surface asked. `tokens_window`/`tokens_output_max`: 0 is unknown.
     `pool` names the adapters that may serve it.
     """
@@ -89,7 +90,11 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Candidates in order. `price_version` names the price list, `health_version` the health they were judged by."""
+    """Candidates in order. `price_version` names the price list, `health_version` the health they were judged by.
+
+    `is_cacheable` False: made for one request only (it carries a probe, or it is a throw of the dice).
+    `reasons`: only when explained, why each candidate stands where it does.
+    """
 
     candidates: tuple[Candidate, ...]
     price_version: str
@@ -97,6 +102,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: tuple[Skipped, ...] = ()
     strategy: str = "ordered"
     is_cacheable: bool = True
+    reasons: tuple[str, ...] = ()
 
 
 class ListModels(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,7 +135,10 @@ class ModelList(msgspec.Struct, frozen=True):
 
 
 class HealthSeen(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What attempts taught an adapter about a target since it last told: counts, and a cool-down if one was named."""
+    """What attempts taught an adapter about a target since it last told: counts, and a cool-down if one was named.
+
+    `error_class` is one of `tollway.dialects.faults`; faults of the caller are not told.
+    """
 
     provider: str
     model: str
@@ -141,12 +150,49 @@ class HealthSeen(msgspec.Struct, frozen=True, omit_defaults=True):
     cool_until_ms: int = 0
 
 
+HealthState = Literal["closed", "open", "half_open"]
+"""closed: in use. open: out until a time. half_open: one request may try whether it is back."""
+
+
 class HealthChanged(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A target was taken out or came back. Plans older than `version` are forgotten."""
+    """A target was taken out or came back. Plans older than `version` are forgotten.
+
+    `provider` alone: all its models and credentials; with `credential_id` alone: that credential for every model; "*":
+    what adapters offer has changed. `until_ms`: open: when it may be tried; half_open: until when a probe is under way
+    (0: none is).
+    """
 
     version: int
     provider: str
     model: str = ""
     credential_id: str = ""
-    state: Literal["closed", "open", "half_open"] = "closed"
+    state: HealthState = "closed"
     until_ms: int = 0
+
+
+class AskHealth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask how targets are doing; `provider` narrows it down to one."""
+
+    provider: str = ""
+
+
+class TargetHealth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A target lately (10 to 20 s): attempts by outcome and the mean time to the first token. `model` and
+    `credential_id` may be empty, as in HealthChanged. `reason` is the error class that took it out."""
+
+    provider: str
+    model: str
+    credential_id: str
+    state: HealthState
+    until_ms: int = 0
+    reason: str = ""
+    successes: int = 0
+    failures: int = 0
+    ttft_ms: int = 0
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """Targets that were tried since the router started, those in trouble first."""
+
+    version: int
+    targets: tuple[TargetHealth, ...]

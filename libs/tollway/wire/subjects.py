@@ -9,6 +9,8 @@ at the end of the owning service's `handlers.py`.
     config.<account>              auth → all           ConfigChanged, stream CONFIG          (access)
     route.plan                    ingress → router     PlanRoute → Plan                      (plan)
     route.models                  ingress → router     ListModels → ModelList                (plan)
+    route.explain                 ingress → router     PlanRoute → Plan with reasons         (plan)
+    route.health                  ingress → router     AskHealth → HealthReport              (plan)
     hold.j.<nn>                   ingress → ledger     OpenHold → HoldOpened                 (credit)
                                   adapter → ledger     ExtendHold → HoldExtended             (credit)
     credit.j.<nn>                 ingress → ledger     GrantCredit, ReverseCredit, …         (credit)
@@ -39,6 +41,7 @@ AUTH_MANAGE: Final = "auth.manage"
 ROUTE_PLAN: Final = "route.plan"
 ROUTE_MODELS: Final = "route.models"
 ROUTE_EXPLAIN: Final = "route.explain"
+ROUTE_HEALTH: Final = "route.health"
 LEDGER_QUERY: Final = "ledger.query"
 HEALTH_SEEN: Final = "health.seen"
 HEALTH_CHANGED: Final = "health.changed"
