@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 MOUNTED: Final[dict[str, str]] = {
+    "install": "what the jobs of docker-compose.yml do",
     "ledger": "look at the money: verify, replay, audit",
     "keys": "access keys and API keys",
     "credits": "balance, grants and corrections",

@@ -118,8 +118,6 @@ def _own(name: str, state: State, options: Options) -> dict[str, str]:
     }
     if role == "ingress":
         own |= {"TOLLWAY_HOST": options.host, "TOLLWAY_PORT": str(options.port)}
-    if role == "adapter":
-        own |= {"TOLLWAY_OUTBOX": name}
     if role in ("ledger", "auth") and options.database_url:
         own |= {"TOLLWAY_DATABASE_URL": options.database_url}
     return own
