@@ -78,6 +78,9 @@ REFUSALS: Final[dict[str, Rule]] = {
     "idempotency_conflict": _rule(409, _BAD, _BAD, "The Idempotency-Key was used before with another body."),
     "upstream_unreachable": _rule(502, _API, _API, "The provider could not be reached.", retry=True, level="warning"),
     "upstream_error": _rule(502, _API, _API, "The provider's answer was not usable.", retry=True, level="warning"),
+    "upstream_timeout": _rule(
+        504, "timeout_error", "timeout_error", "The provider did not answer in time.", retry=True, level="warning"
+    ),
     "all_providers_failed": _rule(503, _API, "overloaded_error", "Every provider failed.", retry=True, level="warning"),
     "total_timeout": _rule(504, "timeout_error", "timeout_error", "The total timeout was used up.", retry=True),
     "gateway_unavailable": _rule(503, _API, _API, "A part of the gateway does not answer.", retry=True, level="error"),

@@ -21,6 +21,8 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 UNREAD_BYTES_MAX: Final = 64 * 1024
 """The socket is not read while more than this waits for the caller."""
 
+REST_BYTES_MAX: Final = 16 * 1024
+REST_S: Final = 1.0
 INFLATE_STEP_BYTES: Final = 256 * 1024
 IDLE_S_MAX: Final = 55.0
 IDLE_UNCHECKED_S: Final = 1.0
@@ -98,6 +100,12 @@ class Answer:
         if self._link is not None:
             self._link.hang_up()
 
+    def leave(self) -> None:
+        """All that matters was read: the connection is kept if the answer's last bytes come soon."""
+        if self._link is not None:
+            self._link.finish_alone()
+            self._link = None
+
     async def _raw(self) -> bytes:
         while not self._chunks:
             if self._error is not None:
@@ -151,6 +159,30 @@ class Answer:
         self._error = error
         self._link = None
         self._wake()
+
+
+class _Rest:
+    """Takes the last bytes of an answer that nobody reads any more."""
+
+    __slots__ = ("_size",)
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def on_head(self, status: int, headers: dict[str, str]) -> None:
+        """Came before."""
+
+    def on_data(self, data: bytes) -> bool:
+        self._size += len(data)
+        if self._size > REST_BYTES_MAX:
+            raise UpstreamError("too_large", "the answer goes on after its end")
+        return False
+
+    def on_done(self) -> None:
+        """The connection may be kept."""
+
+    def on_error(self, error: UpstreamError) -> None:
+        """Nobody minds."""
 
 
 class _Inflater:
@@ -211,7 +243,7 @@ class Link(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._answer: Answer | None = None
+        self._answer: Answer | _Rest | None = None
         self._parser: Any = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
@@ -250,6 +282,16 @@ class Link(asyncio.Protocol):
         if self._is_paused and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()
+
+    def finish_alone(self) -> None:
+        """Keep the connection if the answer ends within a moment, else close it."""
+        rest = self._answer = _Rest()
+        self.resume()
+        asyncio.get_running_loop().call_later(REST_S, self._give_up, rest)
+
+    def _give_up(self, rest: _Rest) -> None:
+        if self._answer is rest:
+            self.hang_up()
 
     def hang_up(self) -> None:
         """Close at once, without waiting for what is not yet written."""

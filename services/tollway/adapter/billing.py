@@ -1,0 +1,66 @@
+"""What an ending is billed, pure: the provider's figures where it gave them, else what was counted, said as such."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from tollway.wire.plan import Price
+from tollway.wire.pricing import charge_nusd
+from tollway.wire.usage import Certainty, Outcome, Usage
+
+Counted = tuple[int, Certainty]
+
+NOTHING_USED: Final = Usage(tokens_input=0, tokens_output=0)
+IS_CHARGED: Final[dict[Outcome, bool]] = {
+    "complete": True,
+    "content_filter": True,
+    "client_aborted": True,
+    "credit_exhausted": True,
+    "deadline": True,
+    "failed_before_content": False,
+    "failed_midstream": False,
+    "gateway_failed": False,
+}
+"""Which endings the account pays for; for the others the cost is the operator's."""
+
+
+def whole(
+    reported: Usage | None, count_input: Callable[[], Counted], count_output: Callable[[], Counted]
+) -> tuple[Usage, Certainty]:
+    """Usage of an answer that is complete: what the provider reported, and counts for what it did not."""
+    usage = reported or Usage()
+    certainty: Certainty = "reported"
+    if usage.tokens_input is None:
+        tokens, certainty = count_input()
+        usage = msgspec.structs.replace(usage, tokens_input=tokens)
+    if usage.tokens_output is None:
+        tokens, how = count_output()
+        usage = msgspec.structs.replace(usage, tokens_output=tokens)
+        certainty = weaker(certainty, how)
+    return usage, certainty
+
+
+def partial(
+    reported: Usage | None, count_input: Callable[[], Counted], count_output: Callable[[], Counted]
+) -> tuple[Usage, Certainty]:
+    """Usage of an answer that was broken off: all output that was read counts, whoever has seen it; a provider's
+    figure from before the break stands for the input, and for the output where it is the larger one."""
+    usage, certainty = whole(reported, count_input, lambda: (0, "reported"))
+    counted, how = count_output()
+    if counted > (usage.tokens_output or 0):
+        usage, certainty = msgspec.structs.replace(usage, tokens_output=counted), weaker(certainty, how)
+    return usage, certainty
+
+
+def weaker(one: Certainty, other: Certainty) -> Certainty:
+    """The less certain of two."""
+    order: tuple[Certainty, ...] = ("reported", "counted", "estimated")
+    return order[max(order.index(one), order.index(other))]
+
+
+def model_cost_nusd(usage: Usage, price: Price | None) -> int:
+    """What the provider bills the operator for it, without our fee."""
+    if price is None:
+        return 0
+    return charge_nusd(usage, price, is_managed=True) - charge_nusd(usage, None, is_managed=False)

@@ -1,0 +1,197 @@
+"""The adapter's room: work it takes, credit and cancellations it hears, what it remembers; ends with HANDLERS."""
+
+import asyncio
+from typing import Final
+
+from tollway import clock
+from tollway.adapter.attempts import RetryBudget
+from tollway.adapter.credentials import Credentials
+from tollway.adapter.publishing import Publisher
+from tollway.adapter.pursuit import Pursuit
+from tollway.adapter.telling import Teller
+from tollway.adapter.upstream import Upstream
+from tollway.bus import Handles, Respond, Subscription
+from tollway.listing.read import CatalogFileError, read_price_list, rows_of_list
+from tollway.runtime import Edge, spawn
+from tollway.sealing import PrivateRing, SealError, private_source
+from tollway.settings import SettingsError
+from tollway.store.outbox import OutboxError
+from tollway.wire import subjects
+from tollway.wire.access import ConfigChanged
+from tollway.wire.envelope import Context
+from tollway.wire.work import AskOffer, Beat, Cancel, Credit, Work
+
+QUEUE: Final = "adapter"
+TICK_S: Final = 0.25
+INGRESS_SILENT_S: Final = 15.0
+
+
+class Adapter:
+    """One adapter process. Work is taken in `start` and no longer after `drain`."""
+
+    def __init__(self, edge: Edge) -> None:
+        settings = edge.settings
+        self.HANDLERS = HANDLERS
+        self.bus = edge.bus
+        self.upstream = Upstream()
+        self.budget = RetryBudget(clock.monotonic_s())
+        self.teller = Teller(edge.bus, edge.telemetry)
+        self._settings = settings
+        self._telemetry = edge.telemetry
+        self._pursuits: dict[str, Pursuit] = {}
+        self._ingress_heard_s: dict[str, float] = {}
+        self._subscriptions: list[Subscription] = []
+        self._dispatch: Subscription | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._is_draining = False
+        try:
+            listed = read_price_list(settings.environ).entries
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self.publisher = Publisher(edge.bus, edge.telemetry, data_dir=settings.data_dir, pool=settings.pool)
+        except (CatalogFileError, OutboxError) as error:
+            raise SettingsError(str(error)) from None
+        except OSError as error:
+            raise SettingsError(f"TOLLWAY_DATA_DIR: {settings.data_dir}: {error.strerror}") from None
+        self._reasoning = frozenset(
+            (provider, model)
+            for provider, entry in listed.items()
+            for model, facts in entry.models.items()
+            if facts.reasoning
+        )
+        self.credentials = Credentials(rows_of_list(listed), settings.environ, bus=edge.bus, ring=_ring(edge))
+
+    def is_reasoning(self, provider: str, model: str) -> bool:
+        """Whether the model may think without showing it, by the price list."""
+        return (provider, model) in self._reasoning
+
+    async def start(self) -> None:
+        """Hear everything that concerns this node, then take work."""
+        bus = self.bus
+        await self.publisher.start()
+        self._subscriptions = [
+            await bus.listen(subjects.flow(bus.node), [Credit, Cancel], self._flow),
+            await bus.listen(subjects.CONFIG_ALL, [ConfigChanged], self._config),
+            await bus.listen(subjects.beat("ingress", "*"), [Beat], self._ingress_beat),
+        ]
+        bus.on_reconnect.append(self.credentials.forget_all)
+        self._dispatch = await bus.listen(subjects.dispatch(self._settings.pool), [Work], self._work, queue=QUEUE)
+        self._ticking = spawn(self._tick(), name="adapter tick")
+
+    def not_ready(self) -> tuple[str, ...]:
+        """What keeps it from serving."""
+        error = self.publisher.error
+        return (error,) if error is not None else ()
+
+    def beat(self) -> Beat:
+        """What this adapter offers."""
+        missing = ("stopping",) if self._is_draining else self.not_ready()
+        return Beat(
+            role=self._settings.role,
+            node=self.bus.node,
+            at_ms=clock.now_ms(),
+            is_ready=not missing,
+            not_ready=missing,
+            pool=self._settings.pool,
+            managed=self.credentials.offered,
+            in_flight=len(self._pursuits),
+        )
+
+    async def drain(self) -> None:
+        """Take nothing new, and let what runs come to its end."""
+        self._is_draining = True
+        if self._dispatch is not None:
+            await self._dispatch.stop()
+        await asyncio.gather(
+            *(it.task for it in self._pursuits.values() if it.task is not None), return_exceptions=True
+        )
+
+    async def stop(self) -> None:
+        """Break off what still runs, say so, and close."""
+        tasks = [it.task for it in self._pursuits.values() if it.task is not None]
+        for pursuit in tuple(self._pursuits.values()):
+            pursuit.cancel("gateway_failed")
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        self.teller.flush()
+        await self.publisher.close()
+        self.upstream.close()
+
+    # -- what it hears
+
+    def _work(self, work: Work, context: Context, _subject: str) -> None:
+        if 0 < context.deadline_ms < clock.now_ms() or work.dispatch_id in self._pursuits:
+            return  # ingress has given it to another adapter by now
+        self.budget.request(clock.monotonic_s())
+        self._ingress_heard_s[work.node] = clock.monotonic_s()
+        pursuit = self._pursuits[work.dispatch_id] = Pursuit(self, work, context)
+        pursuit.task = spawn(self._pursue(pursuit), name="work")
+
+    async def _pursue(self, pursuit: Pursuit) -> None:
+        try:
+            await pursuit.run()
+        finally:
+            del self._pursuits[pursuit.work.dispatch_id]
+
+    def _flow(self, note: Credit | Cancel, _context: Context, _subject: str) -> None:
+        pursuit = self._pursuits.get(note.dispatch_id)
+        if pursuit is None:
+            return
+        if isinstance(note, Credit):
+            pursuit.reply.taken(note.bytes_taken)
+        else:
+            pursuit.cancel(note.outcome, is_superseded=note.is_superseded)
+
+    def _config(self, change: ConfigChanged, _context: Context, _subject: str) -> None:
+        self.credentials.forget(change)
+
+    def _ingress_beat(self, beat: Beat, _context: Context, _subject: str) -> None:
+        self._ingress_heard_s[beat.node] = clock.monotonic_s()
+
+    # -- what it does by the clock
+
+    async def _tick(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = asyncio.get_running_loop().time()
+            for pursuit in tuple(self._pursuits.values()):
+                pursuit.reply.sign(now_s)
+            count += 1
+            if count % 4 == 0:
+                await self._each_second()
+
+    async def _each_second(self) -> None:
+        self.teller.flush()
+        self.upstream.sweep()
+        self._leave_silent()
+        await self.publisher.tick()
+
+    def _leave_silent(self) -> None:
+        """Work of an ingress that is not heard any more ends: nobody could be told its answer."""
+        now_s = clock.monotonic_s()
+        silent = {node for node, heard_s in self._ingress_heard_s.items() if now_s - heard_s > INGRESS_SILENT_S}
+        for pursuit in tuple(self._pursuits.values()):
+            if pursuit.work.node in silent:
+                pursuit.cancel("gateway_failed")
+        for node in silent:
+            del self._ingress_heard_s[node]
+
+
+def _ring(edge: Edge) -> PrivateRing | None:
+    """The master keys, if this adapter has any: without them it serves managed credentials only."""
+    try:
+        return PrivateRing(private_source(edge.settings.environ, edge.settings.data_dir))
+    except SealError as error:
+        edge.telemetry.log("warning", "no_master_key", reason=str(error))
+        return None
+
+
+def ask_offer(room: Adapter, _command: AskOffer, _context: Context, respond: Respond) -> None:
+    """What this adapter offers, now."""
+    respond(room.beat())
+
+
+HANDLERS: Final = (Handles(subjects.ASK_OFFER, AskOffer, ask_offer, is_direct=True),)

@@ -1,0 +1,167 @@
+"""Facts on their way to the ledger: kept in the outbox, put into the USAGE stream, forgotten when they are settled.
+
+Each journal has one message under way at a time; what comes meanwhile travels in the next one. A fact that is not
+settled within a while is put again: nothing that a broker loses is lost, and the ledger takes each fact once.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tollway import clock
+from tollway.bus import Bus, BusError, Subscription
+from tollway.crash import crashpoint
+from tollway.store.outbox import Outbox, adopt, claim
+from tollway.tasks import spawn
+from tollway.telemetry import Telemetry
+from tollway.wire import subjects
+from tollway.wire.envelope import Context
+from tollway.wire.usage import Settled, UsageFact, UsageFacts
+
+FACTS_MAX: Final = 128
+PUT_TIMEOUT_S: Final = 5.0
+AGAIN_S: Final = 5.0
+AGAIN_S_MAX: Final = 60.0
+ORPHANS_S: Final = 30.0
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(UsageFact).decode
+
+
+class _Sent(msgspec.Struct):
+    """When a fact was put last, and how long to wait for its settlement before it is put again."""
+
+    at_s: float
+    wait_s: float
+
+
+class Publisher:
+    """One outbox of this process, and those that dead processes left behind."""
+
+    def __init__(self, bus: Bus, telemetry: Telemetry, *, data_dir: Path, pool: str) -> None:
+        self._bus = bus
+        self._telemetry = telemetry
+        self._data_dir = data_dir
+        self._pool = pool
+        self.outbox = claim(data_dir, pool)
+        self._outboxes: dict[str, Outbox] = {self.outbox.id: self.outbox}
+        self._subscriptions: list[Subscription] = []
+        self._waiting: dict[int, list[UsageFact]] = defaultdict(list)
+        self._busy: set[int] = set()
+        self._sent: dict[str, _Sent] = {}
+        self._orphans_at_s = 0.0
+        telemetry.gauge("tollway_outbox_facts").read = lambda: float(self.unsettled)
+
+    async def start(self) -> None:
+        """Hear of settlements, and begin with what the last process left."""
+        await self._listen(self.outbox)
+        self._tell_damage(self.outbox)
+
+    async def keep(self, fact: UsageFact) -> None:
+        """Sync the fact to disk, then let it travel. Raises OutboxError if the disk does not take it."""
+        journal = subjects.journal_of(fact.account_id)
+        await self.outbox.append(fact.hold_id, journal, _encode(fact))
+        crashpoint("adapter.after_outbox")
+        self._sent[fact.hold_id] = _Sent(clock.monotonic_s(), AGAIN_S)
+        self._offer(journal, fact)
+
+    @property
+    def unsettled(self) -> int:
+        """Facts not yet known to be settled."""
+        return sum(len(outbox.entries) for outbox in self._outboxes.values())
+
+    @property
+    def error(self) -> str | None:
+        """Why nothing can be kept now, or None."""
+        return self.outbox.error
+
+    async def tick(self) -> None:
+        """Put again what was not settled in time, and look for orphans now and then. About once a second."""
+        now_s = clock.monotonic_s()
+        if now_s >= self._orphans_at_s:
+            self._orphans_at_s = now_s + ORPHANS_S
+            await self._adopt()
+        for outbox in tuple(self._outboxes.values()):
+            await self._again(outbox, now_s)
+
+    async def close(self) -> None:
+        """Stop hearing; what is unsettled stays on disk for the next process."""
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        for outbox in self._outboxes.values():
+            await outbox.close()
+
+    async def _adopt(self) -> None:
+        for outbox in adopt(self._data_dir, self._pool):
+            self._outboxes[outbox.id] = outbox
+            self._telemetry.log("info", "outbox_adopted", outbox=outbox.id, count=len(outbox.entries))
+            self._tell_damage(outbox)
+            await self._listen(outbox)
+
+    def _tell_damage(self, outbox: Outbox) -> None:
+        if outbox.damaged or outbox.torn_bytes:
+            self._telemetry.log(
+                "error", "outbox_damaged", outbox=outbox.id, count=outbox.damaged, size_bytes=outbox.torn_bytes
+            )
+
+    async def _listen(self, outbox: Outbox) -> None:
+        def settled(body: Settled, _context: Context, _subject: str) -> None:
+            outbox.settle(body.hold_ids)
+            for hold_id in body.hold_ids:
+                self._sent.pop(hold_id, None)
+
+        self._subscriptions.append(await self._bus.listen(subjects.settled(outbox.id), [Settled], settled))
+
+    async def _again(self, outbox: Outbox, now_s: float) -> None:
+        due = [key for key in outbox.entries if self._is_due(key, now_s)][: FACTS_MAX * 8]
+        if not due or not self._bus.is_connected:
+            return
+        for key, body in (await outbox.read(due)).items():
+            if key in outbox.entries:
+                self._offer(outbox.entries[key].group, _decode(body))
+                before = self._sent.get(key)
+                wait_s = AGAIN_S if before is None else min(before.wait_s * 2, AGAIN_S_MAX)
+                self._sent[key] = _Sent(now_s, wait_s)
+
+    def _is_due(self, key: str, now_s: float) -> bool:
+        sent = self._sent.get(key)
+        return sent is None or now_s - sent.at_s >= sent.wait_s
+
+    def _offer(self, journal: int, fact: UsageFact) -> None:
+        self._waiting[journal].append(fact)
+        if journal not in self._busy:
+            self._busy.add(journal)
+            spawn(self._put_all(journal), name="publish")
+
+    async def _put_all(self, journal: int) -> None:
+        waiting = self._waiting[journal]
+        try:
+            while waiting:
+                batch = waiting[:FACTS_MAX]
+                del waiting[:FACTS_MAX]
+                if not await self._put(journal, batch):
+                    waiting.clear()  # they are in the outbox and will be due again
+        finally:
+            self._busy.discard(journal)
+
+    async def _put(self, journal: int, batch: list[UsageFact]) -> bool:
+        try:
+            await self._bus.put(
+                subjects.usage(journal),
+                UsageFacts(batch),
+                message_id=message_id_of(fact.hold_id for fact in batch),
+                timeout_s=PUT_TIMEOUT_S,
+            )
+        except BusError:
+            return False
+        crashpoint("adapter.after_publish")
+        return True
+
+
+def message_id_of(hold_ids: Iterable[str]) -> str:
+    """The same for the same facts in the same order."""
+    return hashlib.blake2b("|".join(hold_ids).encode(), digest_size=16).hexdigest()

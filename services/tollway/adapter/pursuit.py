@@ -1,0 +1,335 @@
+"""The life of one piece of work: attempts in order, the fact on disk, the last word.
+
+Everything that can end it ends in `Pursuit._end`, once, with one fact: served, failed, cancelled or cut off.
+"""
+
+import asyncio
+import random
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tollway import clock, ids
+from tollway.adapter import billing
+from tollway.adapter.answering import Reply
+from tollway.adapter.attempting import Attempting, CreditExhaustedError, LinkLostError
+from tollway.adapter.attempting import House as AttemptingHouse
+from tollway.adapter.attempts import Attempts, Decision, GiveUp, RetryBudget, Try
+from tollway.adapter.endings import length_ending
+from tollway.adapter.extending import Extension
+from tollway.adapter.publishing import Publisher
+from tollway.adapter.running import Running
+from tollway.adapter.telling import Teller
+from tollway.adapter.verdicts import cut_off, verdict
+from tollway.bus import Bus
+from tollway.crash import crashpoint
+from tollway.dialects.bridge import CONTENT_TYPE_JSON, CONTENT_TYPE_SSE, receipt_comment
+from tollway.store.outbox import OutboxError
+from tollway.tasks import report
+from tollway.telemetry import names
+from tollway.wire import money, subjects
+from tollway.wire.envelope import Context
+from tollway.wire.pricing import charge_nusd
+from tollway.wire.refusals import Refusal, refuse
+from tollway.wire.usage import Attempt, Certainty, Completion, Outcome, Usage, UsageFact
+from tollway.wire.work import BODY_PART_BYTES, BodyPart, End, FetchBody, Head, Work
+
+BODY_TIMEOUT_S: Final = 5.0
+STOP_CREDIT: Final = "insufficient_credits"
+
+
+class House(AttemptingHouse, Protocol):
+    """What the pursuit needs of the service around it."""
+
+    bus: Bus
+    publisher: Publisher
+    budget: RetryBudget
+    teller: Teller
+
+
+class Ending(msgspec.Struct):
+    """How it ended and what is still to be said. `run`: the attempt that is billed, if one is."""
+
+    outcome: Outcome
+    run: Running | None = None
+    usage: Usage = billing.NOTHING_USED
+    certainty: Certainty = "reported"
+    data: bytes = b""
+    head: Head | None = None
+    refusal: Refusal | None = None
+    stop: str = ""
+
+
+class Pursuit:
+    """One Work. `run` is its task; `cancel` may come at any time."""
+
+    def __init__(self, house: House, work: Work, context: Context) -> None:
+        self.work = work
+        self.task: asyncio.Task[None] | None = None
+        self.reply = Reply(house.bus, work, context, asyncio.get_running_loop().time())
+        self.rows: list[Attempt] = []
+        self._house = house
+        self._trace = context.trace
+        self._started_ns = clock.now_ns()
+        self._span_id = ids.new_span_id()
+        self._attempts = Attempts(
+            work.candidates,
+            retry_same=work.retry_same_candidate,  # pyright: ignore[reportArgumentType]  one of the setting's words
+            deadline_ms=work.deadline_ms,
+        )
+        is_extensible = work.is_stream and work.tokens_output_wanted > work.tokens_output_cap
+        extension = Extension(house.bus, work, context) if is_extensible else None
+        self._extension = extension
+        self._attempting = Attempting(house, work, self.reply, extension)
+        self._failed: list[Running] = []
+        self._current: Running | None = None
+        self._unasked: Refusal | None = None
+        self._stopped: Outcome | None = None
+        self._is_superseded = self._is_ending = False
+
+    def cancel(self, outcome: Outcome, *, is_superseded: bool = False) -> None:
+        """Hang up on the provider and end with this outcome. Too late, once the end has begun."""
+        self._is_superseded = self._is_superseded or is_superseded
+        if not self._is_ending and self._stopped is None:
+            self._stopped = outcome
+            if self.task is not None:
+                self.task.cancel()
+
+    async def run(self) -> None:
+        """All of it."""
+        ending = await self._ended()
+        self._is_ending = True
+        if not self._is_superseded:
+            await self._end(ending)
+
+    async def _ended(self) -> Ending:
+        try:
+            return await self._pursue()
+        except asyncio.CancelledError:
+            if self._stopped is None or self.task is None:
+                raise
+            self.task.uncancel()
+            return self._broken_off(self._stopped)
+        except LinkLostError:
+            return self._broken_off("gateway_failed")
+        except CreditExhaustedError:
+            return self._exhausted()
+        except Exception as fault:  # noqa: BLE001  a bug must not leave a hold open and a caller waiting
+            report("work failed", fault)
+            ending = self._broken_off("gateway_failed")
+            ending.refusal = refuse("internal_error")
+            return ending
+
+    async def _pursue(self) -> Ending:
+        body = await self._fetched() if self.work.body_token else self.work.body
+        if body is None:
+            refusal = refuse("gateway_unavailable", "The request's body was lost inside the gateway; try again.")
+            return Ending("gateway_failed", refusal=refusal)
+        crashpoint("adapter.before_dispatch")
+        decision: Decision | Ending = self._attempts.first()
+        while isinstance(decision, Try):
+            if decision.wait_s:
+                await asyncio.sleep(decision.wait_s)
+            decision = await self._tried(decision.index, body)
+        return self._gave_up(decision) if isinstance(decision, GiveUp) else decision
+
+    async def _fetched(self) -> bytes | None:
+        """A large body, part by part from the ingress that has it."""
+        parts: list[bytes] = []
+        for offset in range(0, self.work.body_bytes, BODY_PART_BYTES):
+            part = await self._house.bus.ask(
+                subjects.body(self.work.node),
+                FetchBody(self.work.body_token, offset),
+                BodyPart,
+                timeout_s=BODY_TIMEOUT_S,
+            )
+            if isinstance(part, Refusal) or not part.data:
+                return None
+            parts.append(part.data)
+        return b"".join(parts)
+
+    # -- attempts
+
+    async def _tried(self, index: int, body: bytes) -> Decision | Ending:
+        """Make one attempt: an ending if it served, else what to do next."""
+        run = self._current = Running(
+            self._attempts.candidates[index],
+            number=self._attempts.count + self.work.attempt_number_first - 1,
+            span_id=ids.new_span_id(),
+            started_ns=clock.now_ns(),
+            is_streaming=self.work.is_stream,
+        )
+        run.body = body
+        unasked = await self._attempting.make(run)
+        run.ended_ns = clock.now_ns()
+        if unasked is not None:
+            self._unasked, self._current = unasked, None
+            return self._attempts.skip(index)
+        return self._served(run) if run.fault is None else self._after(index, run)
+
+    def _after(self, index: int, run: Running) -> Decision:
+        """Write down an attempt that failed, and decide."""
+        failure, budget = run.failure, self._house.budget
+        assert failure is not None
+        decision = self._attempts.after(
+            index,
+            failure,
+            now_ms=clock.now_ms(),
+            jitter=random.random(),  # noqa: S311  it spreads retries and guards nothing
+            is_budget_left=budget.is_left,
+        )
+        if run.number > 1:
+            budget.failed_again()
+        if run.has_content or failure.error_class == "timeout":
+            run.usage, _ = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
+        reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
+        self._record(run, run.row(decision.action, reason=reason))
+        self._failed.append(run)
+        self._current = None
+        return decision
+
+    def _record(self, run: Running, row: Attempt) -> None:
+        self.rows.append(row)
+        self._house.teller.attempt(self.work, run, row, trace=self._trace, parent_id=self._span_id)
+
+    # -- how it can end
+
+    def _served(self, run: Running) -> Ending:
+        counts = run.counts(bound=self.work.tokens_input_bound)
+        run.usage, certainty = billing.whole(run.usage, *counts)
+        self._record(run, run.row("succeeded"))
+        is_filtered = run.stop_reason == "content_filter"
+        ending = Ending("content_filter" if is_filtered else "complete", run, run.usage, certainty, run.last)
+        if not self.work.is_stream:
+            ending.head = Head(200, CONTENT_TYPE_JSON, len(self.rows), run.model)
+        elif not run.has_content:
+            ending.head = self._attempting.head(run)
+        return ending
+
+    def _gave_up(self, decision: GiveUp) -> Ending:
+        last = self._failed[-1] if self._failed else None
+        if last is not None and last.has_content:
+            usage = last.usage or billing.NOTHING_USED
+            return Ending("failed_midstream", last, usage, "estimated", refusal=cut_off(last))
+        told = verdict(self._failed, decision, candidates_tried=self._attempts.candidates_tried, unasked=self._unasked)
+        return Ending("failed_before_content", data=told.data, head=told.head, refusal=told.refusal)
+
+    def _broken_off(self, outcome: Outcome) -> Ending:
+        """Ended from outside: by the client, the caller's deadline or the gateway itself."""
+        run = self._current
+        refusal = (
+            refuse("gateway_unavailable", "The gateway broke off; try again.") if outcome != "client_aborted" else None
+        )
+        if run is None:
+            return Ending(outcome, refusal=refusal)
+        return self._partly(run, outcome, completion="unknown", refusal=refusal)
+
+    def _exhausted(self) -> Ending:
+        """The credit for further output is used up: a well-formed end, as if the output limit had been reached."""
+        run = self._current
+        assert run is not None
+        run.stop_reason = "length"
+        ending = self._partly(run, "credit_exhausted", completion="succeeded", refusal=None)
+        cap = self._extension.cap if self._extension is not None else self.work.tokens_output_cap
+        ending.usage = msgspec.structs.replace(ending.usage, tokens_output=min(ending.usage.tokens_output or 0, cap))
+        ending.stop = STOP_CREDIT
+        data = length_ending(self.work.dialect, run.tail)
+        if data is None:
+            ending.refusal = refuse("insufficient_credits", "The credit was used up in the middle of the answer.")
+        ending.data = data or b""
+        return ending
+
+    def _partly(self, run: Running, outcome: Outcome, *, completion: Completion, refusal: Refusal | None) -> Ending:
+        run.ended_ns = clock.now_ns()
+        usage, certainty = billing.NOTHING_USED, "reported"
+        if run.way is not None:
+            usage, certainty = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
+        run.usage = usage
+        self._record(run, run.row("fail_fast", completion=completion, reason=outcome))
+        return Ending(outcome, run, usage, certainty, refusal=refusal)
+
+    # -- the end
+
+    async def _end(self, ending: Ending) -> None:
+        """The fact to disk, then the last piece."""
+        try:
+            await self._house.publisher.keep(self._fact(ending))
+        except OutboxError:
+            ending = Ending("gateway_failed", ending.run, refusal=refuse("gateway_unavailable"))
+        end = self._end_of(ending)
+        data = ending.data
+        if self.work.is_stream and _is_event_stream(ending, self.reply.pieces):
+            data = receipt_comment(self._receipt(end)) + data
+        self.reply.send(data, now_s=asyncio.get_running_loop().time(), head=ending.head, end=end)
+        self._house.teller.work(
+            self.work, self._attributes(ending), trace=self._trace, span_id=self._span_id, start_ns=self._started_ns
+        )
+
+    def _fact(self, ending: Ending) -> UsageFact:
+        run = ending.run
+        candidate = run.candidate if run is not None else None
+        return UsageFact(
+            hold_id=self.work.request_id,
+            account_id=self.work.account_id,
+            access_key_id=self.work.access_key_id,
+            outbox=self._house.publisher.outbox.id,
+            outcome=ending.outcome,
+            certainty=ending.certainty,
+            usage=ending.usage,
+            attempts=self.rows,
+            ended_at_ms=clock.now_ms(),
+            is_managed=candidate is not None and candidate.is_managed,
+            price=candidate.price if candidate is not None else None,
+            price_version=self.work.price_version,
+            trace=self._trace,
+        )
+
+    def _end_of(self, ending: Ending) -> End:
+        run = ending.run
+        is_charged = billing.IS_CHARGED[ending.outcome]
+        return End(
+            outcome=ending.outcome,
+            attempts=len(self.rows),
+            model=run.model if run is not None else "",
+            cost_nusd=_cost_nusd(ending) if is_charged else 0,
+            refusal=ending.refusal,
+            stop=ending.stop,
+            is_failed_over=len(self.rows) > 1,
+            tokens_input=ending.usage.tokens_input if is_charged else None,
+            tokens_output=ending.usage.tokens_output if is_charged else None,
+            dropped=run.dropped if run is not None else (),
+        )
+
+    def _receipt(self, end: End) -> dict[str, str]:
+        fields = {
+            "tollway-request-id": self.work.request_id,
+            "tollway-attempts": str(end.attempts),
+            "tollway-model": end.model,
+            "tollway-cost": money.dollars(end.cost_nusd or 0),
+        }
+        return fields | ({"tollway-stop": end.stop} if end.stop else {})
+
+    def _attributes(self, ending: Ending) -> dict[str, Any]:
+        found = {
+            names.OUTCOME: ending.outcome,
+            names.CERTAINTY: ending.certainty,
+            names.ATTEMPTS: len(self.rows),
+            names.PIECES: self.reply.pieces,
+            names.ACCOUNT_ID: self.work.account_id,
+            names.SURFACE: self.work.surface,
+        }
+        return found | ({names.REFUSAL: ending.refusal.code} if ending.refusal is not None else {})
+
+
+def _cost_nusd(ending: Ending) -> int:
+    run = ending.run
+    if run is None:
+        return 0
+    return charge_nusd(ending.usage, run.candidate.price, is_managed=run.candidate.is_managed)
+
+
+def _is_event_stream(ending: Ending, pieces: int) -> bool:
+    """Whether the client is being sent events, so that a receipt can be one of their comments."""
+    if ending.head is not None:
+        return ending.head.content_type == CONTENT_TYPE_SSE
+    return pieces > 0 and ending.run is not None and ending.run.has_content
