@@ -31,6 +31,7 @@ DISPATCH: Final = "dispatch"
 WORK: Final = "work"
 SETTLE: Final = "settle"
 VOID: Final = "void"
+HTTP_CALL: Final = "POST"
 
 SPANS: Final[dict[str, SpanName]] = {
     "{method} {route}": SpanName("ingress", "server", "the whole request, first byte in to last byte out"),
@@ -44,7 +45,7 @@ SPANS: Final[dict[str, SpanName]] = {
     DISPATCH: SpanName("ingress", "client", "from dispatch to the end of the answer"),
     WORK: SpanName("adapter", "server", "one dispatch: all attempts until the last piece"),
     "attempt {number} {provider}:{model}": SpanName("adapter", "client", "one attempt; its id is the usage row's id"),
-    "{method}": SpanName("adapter", "client", "the HTTP call below an attempt"),
+    HTTP_CALL: SpanName("adapter", "client", "the HTTP call below an attempt"),
     SETTLE: SpanName("ledger", "consumer", "from the fact's arrival to the committed charge"),
     VOID: SpanName("ledger", "consumer", "a hold that ended without a charge"),
 }
