@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from tollway.dialects.features import Feature
 from tollway.wire.plan import DialectName, Surface
 
 AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "query-key", "none"]
@@ -24,6 +25,7 @@ class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
     refused_params: tuple[str, ...] = ()
     output_limit_param: str = ""
     dialect: DialectName | None = None
+    features: tuple[Feature, ...] = ()
 
 
 class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,6 +38,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `refused_params`: top-level fields the provider refuses and that are harmless to drop; named in `tollway-dropped`.
     `output_limit_param`: "" is the dialect's own name. `query`: added to every address (Azure's `api-version`).
     `is_done_marker_sent`: its chat streams end with `[DONE]`; False accepts an end after the finish reason.
+    `features`: what it carries beyond its dialect (`features.Feature`): "thinking", "cache_control", "top_k", …
     `cancel_stops_billing`: whether hanging up on a stream ends the bill.
     `is_output_cap_with_reasoning`: whether the output limit bounds reasoning tokens too, as the provider documents it.
     """
@@ -53,6 +56,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     cancel_stops_billing: bool = False
     query: str = ""
     headers: dict[str, str] = {}
+    features: tuple[Feature, ...] = ()
     model_rules: tuple[ModelRule, ...] = ()
     is_output_cap_with_reasoning: bool = True
 
@@ -67,6 +71,12 @@ def output_limit_param(row: ProviderRow, model_sent: str) -> str:
     """What this model calls its output limit; "" is the dialect's own name."""
     rule = rule_for(row, model_sent)
     return (rule.output_limit_param if rule is not None else "") or row.output_limit_param
+
+
+def extra_features(row: ProviderRow, model_sent: str) -> tuple[Feature, ...]:
+    """What this model carries beyond its dialect."""
+    rule = rule_for(row, model_sent)
+    return row.features if rule is None else (*row.features, *rule.features)
 
 
 def rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:

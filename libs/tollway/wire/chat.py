@@ -112,10 +112,13 @@ class Tool(msgspec.Struct, frozen=True):
     cache: Cache | None = None
 
 
+ChoiceMode = Literal["auto", "none", "required", "named"]
+
+
 class ToolChoice(msgspec.Struct, frozen=True):
     """Whether tools may, must or must not be called; `name` fixes which one."""
 
-    mode: Literal["auto", "none", "required", "named"]
+    mode: ChoiceMode
     name: str = ""
 
 

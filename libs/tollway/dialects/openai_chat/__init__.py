@@ -1,22 +1,30 @@
 """OpenAI chat completions, `POST /v1/chat/completions`.
 
-Read in this order: schema (the shapes), request, stream, errors.
+Read in this order: schema (the shapes), intake, request, answer, stream, errors; thoughts and logprobs are read and
+written on the way.
 """
 
 from typing import Final
 
 from tollway.dialects.dialect import Dialect
-from tollway.dialects.openai_chat import errors, request, stream
+from tollway.dialects.openai_chat import answer, errors, intake, request, stream
 
 DIALECT: Final = Dialect(
     name="openai_chat",
-    intake=request.intake,
-    own=request.own,
-    path=request.path,
-    headers=request.headers,
-    tap_answer=stream.tap_answer,
+    intake=intake.intake,
+    own=intake.own,
+    path=intake.path,
+    headers=intake.headers,
+    carries=request.CARRIES,
+    read_request=request.read_request,
+    write_request=request.write_request,
+    tap_answer=answer.tap_answer,
+    read_answer=answer.read_answer,
+    write_answer=answer.write_answer,
     tap_frame=stream.tap_frame,
     terminator=stream.TERMINATOR,
+    reader=stream.Reader,
+    writer=stream.Writer,
     is_own_error=errors.is_own_error,
     write_error=errors.write_error,
     write_error_event=errors.write_error_event,

@@ -44,6 +44,7 @@ class Part(msgspec.Struct):
     file: FileRef | None = None
     refusal: str | None = None
     cache_control: msgspec.Raw = NULL
+    prompt_cache_breakpoint: msgspec.Raw = NULL
 
 
 class Function(msgspec.Struct):
@@ -224,6 +225,7 @@ USAGE: Final = {
     "tokens_input": ("prompt_tokens",),
     "tokens_output": ("completion_tokens",),
     "tokens_cache_read": ("prompt_tokens_details", "cached_tokens"),
+    "tokens_cache_write": ("prompt_tokens_details", "cache_write_tokens"),
     "tokens_reasoning": ("completion_tokens_details", "reasoning_tokens"),
     "tokens_audio_input": ("prompt_tokens_details", "audio_tokens"),
     "tokens_audio_output": ("completion_tokens_details", "audio_tokens"),

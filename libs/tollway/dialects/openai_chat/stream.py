@@ -1,26 +1,24 @@
-"""Answers of OpenAI chat completions that pass through: what is looked at, whole or chunk by chunk."""
+"""Streams of OpenAI chat completions: looked at in passing, read into events, and written from events."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from tollway.dialects import classify
-from tollway.dialects.dialect import Tally
-from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
+from tollway.dialects.dialect import Reply, Tally
+from tollway.dialects.fold import Fold
+from tollway.dialects.openai_chat import answer, logprobs, thoughts
+from tollway.dialects.openai_chat.schema import ANSWERS, Answer, Call, Choice, Delta
+from tollway.dialects.opening import Opening
+from tollway.dialects.reading import is_given, present
 from tollway.dialects.sse import Frame
-from tollway.dialects.usage import read_figures
+from tollway.wire import chat
+from tollway.wire.usage import Usage
 
 DONE: Final = b"[DONE]"
 TERMINATOR: Final = b"data: [DONE]\n\n"
 
-
-def tap_answer(body: bytes, tally: Tally) -> None:
-    """Look at a whole answer."""
-    answer = ANSWERS.decode(body)
-    _tap(answer, tally)
-    if not answer.choices and tally.said is None:
-        tally.broken = "the answer has no choices"
-    tally.is_complete = tally.is_terminal = True
+# -- in passing --------------------------------------------------------------------------------------------------------
 
 
 def tap_frame(frame: Frame, tally: Tally, is_usage_asked: bool) -> bool:
@@ -31,61 +29,207 @@ def tap_frame(frame: Frame, tally: Tally, is_usage_asked: bool) -> bool:
     if not frame.data:
         return True
     chunk = ANSWERS.decode(frame.data)
-    _tap(chunk, tally)
+    answer.tap(chunk, tally)
     return bool(chunk.choices) or is_usage_asked or len(chunk.usage) == 4
 
 
-def _tap(answer: Answer, tally: Tally) -> None:
-    if answer.model is not None:
-        tally.model_answered = answer.model
-    if answer.choices:
-        tally.is_begun = True
-        for choice in answer.choices:
-            _tap_choice(choice, tally)
-    if len(answer.usage) != 4:  # not null
-        usage, notes = read_figures(answer.usage, USAGE)
-        tally.usage = usage or tally.usage
-        tally.notes += notes
-    if len(answer.error) != 4:
-        tally.said = classify.said_in({"error": msgspec.json.decode(answer.error)})
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _tap_choice(choice: Choice, tally: Tally) -> None:
-    delta = choice.delta or choice.message
-    if delta is not None:
-        size = written_bytes(delta)
-        if size:
-            tally.has_content = True
-            tally.text_bytes += size
-    if choice.finish_reason is not None:
-        tally.stop_reason = choice.finish_reason
-        tally.is_complete = True
-        if choice.finish_reason == "error" or len(choice.error) != 4:
-            tally.said = classify.said_in({"error": msgspec.json.decode(choice.error)}) or classify.Said("error")
+class _ChoiceReader:
+    """One choice of a stream: opens and closes its parts as the deltas change."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._parts = Opening(index)
+        self._calls: set[int] = set()
+        self.is_stopped = False
+
+    def read(self, choice: Choice) -> list[chat.Event]:
+        delta = choice.delta or choice.message or Delta()
+        events = [*self._thoughts(delta), *self._texts(choice, delta)]
+        for call in delta.tool_calls or ():
+            events += self._call(call)
+        if choice.finish_reason is not None and not self.is_stopped:
+            self.is_stopped = True
+            stop = answer.read_stop(choice.finish_reason, is_calling=bool(self._calls))
+            events += [*self._parts.close(), chat.Stopped(self._index, stop)]
+        return events
+
+    def _texts(self, choice: Choice, delta: Delta) -> list[chat.Event]:
+        events: list[chat.Event] = []
+        tokens = logprobs.read(choice.logprobs) if is_given(choice.logprobs) else ()
+        for part in answer.read_content(delta.content):
+            if isinstance(part, chat.Thinking):
+                events += [*self._parts.more("thinking", chat.Thinking()), self._parts.added(part.text)]
+            else:
+                events += [*self._parts.more("text", chat.Text()), self._parts.added(part.text, tokens)]
+        if delta.refusal:
+            events += [*self._parts.more("refusal", chat.Refused()), self._parts.added(delta.refusal, tokens)]
+        return events
+
+    def _thoughts(self, delta: Delta) -> list[chat.Event]:
+        text = delta.reasoning_content or delta.reasoning
+        events: list[chat.Event] = []
+        if text:
+            events += [*self._parts.more("thinking", chat.Thinking()), self._parts.added(text)]
+        for detail in thoughts.read_details(delta.reasoning_details) if is_given(delta.reasoning_details) else ():
+            events += self._detail(detail, is_text_known=bool(text) or self._parts.is_open("thinking"))
+        return events
+
+    def _detail(self, detail: chat.Thinking, *, is_text_known: bool) -> list[chat.Event]:
+        if detail.is_redacted:
+            part = chat.Thinking(signature=detail.signature, is_redacted=True)
+            return [*self._parts.close(), *self._parts.more("redacted", part), *self._parts.close()]
+        events = self._parts.more("thinking", chat.Thinking())
+        if detail.text and not is_text_known:
+            events.append(self._parts.added(detail.text))
+        if detail.signature is not None:
+            events += [self._parts.signed(detail.signature), *self._parts.close()]
+        return events
+
+    def _call(self, call: Call) -> list[chat.Event]:
+        function = call.function
+        if function is None:
+            return []
+        number = call.index if call.index is not None else len(self._calls)
+        arguments = answer.read_arguments(function.arguments)
+        events: list[chat.Event] = []
+        if number not in self._calls:
+            self._calls.add(number)
+            part = chat.ToolCall(call.id or f"call_{number}", function.name or "")
+            events += self._parts.more(("call", number), part)
+        elif not self._parts.is_open(("call", number)):
+            raise msgspec.DecodeError("a delta of a tool call that was complete")
+        return [*events, self._parts.added(arguments)] if arguments else events
 
 
-def written_bytes(delta: Delta) -> int:
-    """Bytes that the model wrote in this delta: text, reasoning, refusal and tool calls."""
-    content = delta.content
-    size = len(content.encode()) if isinstance(content, str) else _list_bytes(content)
-    if delta.reasoning_content:
-        size += len(delta.reasoning_content.encode())
-    elif delta.reasoning:
-        size += len(delta.reasoning.encode())
-    if delta.refusal:
-        size += len(delta.refusal.encode())
-    if delta.tool_calls:
-        size += sum(map(_call_bytes, delta.tool_calls))
-    return size + (len(delta.audio) if len(delta.audio) != 4 else 0)
+class Reader:
+    """Frames to events."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._is_started = False
+        self._choices: dict[int, _ChoiceReader] = {}
+
+    def read(self, frame: Frame) -> list[chat.Event]:
+        """Raises msgspec.DecodeError for a frame that does not fit."""
+        if frame.data == DONE:
+            return [chat.Ended()]
+        return self._chunk(ANSWERS.decode(frame.data)) if frame.data else []
+
+    def end(self) -> list[chat.Event]:
+        """At the end of the connection: some providers close after the finish reason without a word."""
+        is_complete = bool(self._choices) and all(choice.is_stopped for choice in self._choices.values())
+        return [chat.Ended()] if is_complete and not self._reply.is_end_marked else []
+
+    def _chunk(self, chunk: Answer) -> list[chat.Event]:
+        if is_given(chunk.error):
+            said = classify.said_in({"error": msgspec.json.decode(chunk.error)}) or classify.Said("error")
+            return [chat.Failed(said.message, said.kind, said.code)]
+        events: list[chat.Event] = []
+        if not self._is_started and chunk.choices:
+            self._is_started = True
+            created_s = int(chunk.created or self._reply.created_s)
+            events.append(chat.Started(chunk.id or self._reply.request_id, chunk.model or "", created_s))
+        for choice in chunk.choices or ():
+            events += self._choices.setdefault(choice.index, _ChoiceReader(choice.index)).read(choice)
+        if is_given(chunk.usage):
+            usage, notes = answer.read_usage(chunk.usage)
+            events.append(chat.Counted(usage or Usage(), notes))
+        return events
 
 
-def _list_bytes(content: list[Any] | None) -> int:
-    return len(msgspec.json.encode(content)) if content else 0
+# -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def _call_bytes(call: Call) -> int:
-    if call.function is None:
-        return len(call.custom) if len(call.custom) != 4 else 0
-    arguments = call.function.arguments
-    text = arguments if isinstance(arguments, str) else ""
-    return len((call.function.name or "").encode()) + len(text.encode())
+class Writer:
+    """Events to frames for a client."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._fold = Fold()
+        self._calls: dict[tuple[int, int], int] = {}
+        self._begun: set[int] = set()
+
+    def write(self, event: chat.Event) -> bytes:
+        """What this event says to the client."""
+        self._fold.take(event)
+        match event:
+            case chat.Opened():
+                return self._opened(event)
+            case chat.Added():
+                return self._added(event)
+            case chat.Signed():
+                return self._thought(event.choice, event.number)
+            case chat.Stopped():
+                return self._begin(event.choice) + self._chunk(event.choice, {}, answer.FINISHES[event.stop])
+            case _:
+                return b""
+
+    def finish(self) -> bytes:
+        """Usage if it was asked for, and the terminator."""
+        usage = answer.write_usage(self._fold.usage) if self._reply.is_usage_asked else None
+        return (self._frame([], usage) if usage is not None else b"") + TERMINATOR
+
+    def _opened(self, event: chat.Opened) -> bytes:
+        begun = self._begin(event.choice)
+        match event.part:
+            case chat.ToolCall() as call:
+                index = self._calls[event.choice, event.number] = sum(key[0] == event.choice for key in self._calls)
+                function = {"name": call.name, "arguments": ""}
+                opened = {"index": index, "id": call.id, "type": "function", "function": function}
+                delta: dict[str, object] = {"tool_calls": [opened]}
+                return begun + self._chunk(event.choice, delta)
+            case chat.Thinking(is_redacted=True):
+                return begun + self._thought(event.choice, event.number)
+            case _:
+                return begun
+
+    def _begin(self, choice: int) -> bytes:
+        if choice in self._begun:
+            return b""
+        self._begun.add(choice)
+        return self._chunk(choice, {"role": "assistant", "content": ""})
+
+    def _added(self, event: chat.Added) -> bytes:
+        match self._fold.kind(event.choice, event.number):
+            case chat.ToolCall():
+                index = self._calls[event.choice, event.number]
+                delta: dict[str, object] = {"tool_calls": [{"index": index, "function": {"arguments": event.text}}]}
+            case chat.Thinking():
+                delta = {"reasoning_content": event.text}
+            case chat.Refused():
+                delta = {"refusal": event.text}
+            case _:
+                delta = {"content": event.text}
+        return self._chunk(event.choice, delta, tokens=event.logprobs)
+
+    def _thought(self, choice: int, number: int) -> bytes:
+        part = self._fold.part(choice, number)
+        details = [thoughts.write_detail(part, number)] if isinstance(part, chat.Thinking) else []
+        return self._chunk(choice, {"reasoning_details": details})
+
+    def _chunk(
+        self,
+        choice: int,
+        delta: dict[str, object],
+        finish: str | None = None,
+        *,
+        tokens: tuple[chat.TokenLogprob, ...] = (),
+    ) -> bytes:
+        written: dict[str, object] = {"index": choice, "delta": delta, "finish_reason": finish}
+        if tokens:
+            written["logprobs"] = logprobs.write(tokens)
+        return self._frame([written])
+
+    def _frame(self, choices: list[dict[str, object]], usage: dict[str, object] | None = None) -> bytes:
+        chunk = present(
+            id=self._fold.id,
+            object="chat.completion.chunk",
+            created=self._fold.created_s or self._reply.created_s,
+            model=self._fold.model,
+            choices=choices,
+            usage=usage,
+        )
+        return b"data: %b\n\n" % msgspec.json.encode(chunk)

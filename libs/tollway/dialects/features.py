@@ -1,0 +1,154 @@
+"""What a request may use beyond plain text, and what becomes of it where the provider's dialect has no such thing.
+
+Readers name what a request uses, with the caller's path of it. Each dialect lists what its writer carries. The rest is
+refused by path, or dropped by name where it is only a hint. `docs/dialects.md` shows this table.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from tollway.wire.refusals import Refusal, refuse
+
+Feature = Literal[
+    # content
+    "system",
+    "developer",
+    "message_name",
+    "image_url",
+    "image_data",
+    "image_file_id",
+    "image_detail",
+    "audio_input",
+    "file_data",
+    "file_url",
+    "file_id",
+    "assistant_refusal",
+    "thinking",
+    "thinking_signature",
+    "cache_control",
+    "unknown_part",
+    # tools
+    "tools",
+    "tool_strict",
+    "tool_choice",
+    "tool_choice_named",
+    "one_tool_call_at_a_time",
+    "tool_result_media",
+    "tool_result_error",
+    "other_tools",
+    # sampling
+    "temperature",
+    "temperature_above_1",
+    "top_p",
+    "top_k",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "choices",
+    "logprobs",
+    # output
+    "json_object",
+    "json_schema",
+    "reasoning_effort",
+    "reasoning_budget",
+    "verbosity",
+    "audio_output",
+    # hints to the provider
+    "user",
+    "metadata",
+    "hint",
+    # what one dialect alone knows
+    "stored_state",
+    "unknown_field",
+    "unread_field",
+]
+
+Fate = Literal["refused", "dropped"]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A feature's line in the table: what it is, and its fate where it is not carried."""
+
+    fate: Fate
+    what: str
+
+
+FEATURES: Final[dict[Feature, Described]] = {
+    "system": Described("refused", "system prompt"),
+    "developer": Described("refused", "developer messages (a system prompt where there is no such role)"),
+    "message_name": Described("dropped", "the name of a message's author"),
+    "image_url": Described("refused", "images by address"),
+    "image_data": Described("refused", "images as base64"),
+    "image_file_id": Described("refused", "images stored at the provider"),
+    "image_detail": Described("dropped", "the wished resolution of an image"),
+    "audio_input": Described("refused", "sound as base64"),
+    "file_data": Described("refused", "documents as base64 or text"),
+    "file_url": Described("refused", "documents by address"),
+    "file_id": Described("refused", "documents stored at the provider"),
+    "assistant_refusal": Described("refused", "earlier refusals of the model"),
+    "thinking": Described("dropped", "earlier reasoning of the model"),
+    "thinking_signature": Described(
+        "dropped", "signatures of earlier reasoning (kept for the provider that issued them)"
+    ),
+    "cache_control": Described("dropped", "prompt-cache breakpoints"),
+    "unknown_part": Described("refused", "content parts of other kinds"),
+    "tools": Described("refused", "function tools, calls and results, in parallel too"),
+    "tool_strict": Described("dropped", "strict tool arguments"),
+    "tool_choice": Described("refused", "tool choice: auto, none, required"),
+    "tool_choice_named": Described("refused", "tool choice: one named function"),
+    "one_tool_call_at_a_time": Described("refused", "no parallel tool calls"),
+    "tool_result_media": Described("refused", "images and files in tool results"),
+    "tool_result_error": Described("dropped", "the error mark of a tool result (its text stays)"),
+    "other_tools": Described("refused", "hosted, custom and deprecated tools"),
+    "temperature": Described("refused", "temperature up to 1"),
+    "temperature_above_1": Described("refused", "temperature above 1"),
+    "top_p": Described("refused", "top_p"),
+    "top_k": Described("refused", "top_k"),
+    "presence_penalty": Described("refused", "presence penalty"),
+    "frequency_penalty": Described("refused", "frequency penalty"),
+    "seed": Described("dropped", "seed (providers give no guarantee for it)"),
+    "stop": Described("refused", "stop sequences"),
+    "choices": Described("refused", "several choices (n)"),
+    "logprobs": Described("refused", "log probabilities"),
+    "json_object": Described("refused", "JSON without a schema"),
+    "json_schema": Described("refused", "structured output by JSON schema"),
+    "reasoning_effort": Described("refused", "reasoning effort in words"),
+    "reasoning_budget": Described("refused", "reasoning budget in tokens"),
+    "verbosity": Described("dropped", "verbosity"),
+    "audio_output": Described("refused", "answers as sound"),
+    "user": Described("dropped", "the end user's id"),
+    "metadata": Described("dropped", "metadata of the request"),
+    "hint": Described("dropped", "storage, service tier, cache keys and other hints"),
+    "stored_state": Described("refused", "conversations stored at the provider"),
+    "unknown_field": Described("refused", "top-level fields that no reader knows"),
+    "unread_field": Described("dropped", "fields inside messages and tools that no reader knows"),
+}
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A request uses a feature at this path of the caller's body."""
+
+    feature: Feature
+    path: str
+
+
+def judge(uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str]) -> Refusal | tuple[str, ...]:
+    """The refusal of the first use that cannot be carried, or the paths that are dropped.
+
+    `harmless`: top-level fields that the provider's row says may be dropped.
+    """
+    dropped: dict[str, None] = {}
+    for use in uses:
+        if use.feature in carries:
+            continue
+        if FEATURES[use.feature].fate == "refused" and use.path.partition(".")[0].partition("[")[0] not in harmless:
+            return refuse(
+                "unsupported_parameter",
+                f"{use.path}: this provider's dialect has no place for {FEATURES[use.feature].what}.",
+                param=use.path,
+            )
+        dropped[use.path] = None
+    return tuple(dropped)

@@ -1,0 +1,245 @@
+"""Whole answers of OpenAI chat completions: looked at in passing, read, and written."""
+
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import msgspec
+
+from tollway.dialects import classify
+from tollway.dialects.classify import Said
+from tollway.dialects.dialect import Reply, Tally
+from tollway.dialects.openai_chat import logprobs, thoughts
+from tollway.dialects.openai_chat.request import read_arguments
+from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
+from tollway.dialects.reading import is_given, present
+from tollway.dialects.usage import read_figures
+from tollway.wire import chat
+from tollway.wire.usage import Usage
+
+STOPS: Final[dict[str, chat.StopReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "eos": "stop",
+    "end_turn": "stop",
+    "max_tokens": "length",
+}
+FINISHES: Final[dict[chat.StopReason, str]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "stop_sequence": "stop",
+    "pause": "stop",
+}
+
+# -- in passing --------------------------------------------------------------------------------------------------------
+
+
+def tap_answer(body: bytes, tally: Tally) -> None:
+    """Look at a whole answer."""
+    answer = ANSWERS.decode(body)
+    tap(answer, tally)
+    if not answer.choices and tally.said is None:
+        tally.broken = "the answer has no choices"
+    tally.is_complete = tally.is_terminal = True
+
+
+def tap(answer: Answer, tally: Tally) -> None:
+    """Look at an answer or a chunk of one."""
+    if answer.model is not None:
+        tally.model_answered = answer.model
+    if answer.choices:
+        tally.is_begun = True
+        for choice in answer.choices:
+            _tap_choice(choice, tally)
+    if len(answer.usage) != 4:  # not null
+        usage, notes = read_figures(answer.usage, USAGE)
+        tally.usage = usage or tally.usage
+        tally.notes += notes
+    if len(answer.error) != 4:
+        tally.said = classify.said_in({"error": msgspec.json.decode(answer.error)})
+
+
+def _tap_choice(choice: Choice, tally: Tally) -> None:
+    delta = choice.delta or choice.message
+    if delta is not None:
+        size = written_bytes(delta)
+        if size:
+            tally.has_content = True
+            tally.text_bytes += size
+    if choice.finish_reason is not None:
+        tally.stop_reason = STOPS.get(choice.finish_reason, choice.finish_reason)
+        tally.is_complete = True
+        if choice.finish_reason == "error" or len(choice.error) != 4:
+            tally.said = classify.said_in({"error": msgspec.json.decode(choice.error)}) or Said("error")
+
+
+def written_bytes(delta: Delta) -> int:
+    """Bytes that the model wrote in this delta: text, reasoning, refusal and tool calls."""
+    content = delta.content
+    size = len(content.encode()) if isinstance(content, str) else _list_bytes(content)
+    if delta.reasoning_content:
+        size += len(delta.reasoning_content.encode())
+    elif delta.reasoning:
+        size += len(delta.reasoning.encode())
+    if delta.refusal:
+        size += len(delta.refusal.encode())
+    if delta.tool_calls:
+        size += sum(map(_call_bytes, delta.tool_calls))
+    return size + (len(delta.audio) if len(delta.audio) != 4 else 0)
+
+
+def _list_bytes(content: list[Any] | None) -> int:
+    return len(msgspec.json.encode(content)) if content else 0
+
+
+def _call_bytes(call: Call) -> int:
+    if call.function is None:
+        return len(call.custom) if len(call.custom) != 4 else 0
+    arguments = call.function.arguments
+    text = arguments if isinstance(arguments, str) else ""
+    return len((call.function.name or "").encode()) + len(text.encode())
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
+    """The whole answer, or the error in it. Raises msgspec.DecodeError for what is neither."""
+    answer = ANSWERS.decode(body)
+    said = classify.read_error(body) if is_given(answer.error) else None
+    if said is not None:
+        return said
+    choices = sorted(answer.choices or (), key=lambda choice: choice.index)
+    return chat.Answer(
+        answer.id or reply.request_id,
+        answer.model or "",
+        tuple(map(_read_choice, choices)),
+        read_usage(answer.usage)[0],
+        int(answer.created or reply.created_s),
+    )
+
+
+def _read_choice(choice: Choice) -> chat.Choice:
+    delta = choice.message or choice.delta or Delta()
+    parts = tuple(_read_parts(delta))
+    is_calling = any(isinstance(part, chat.ToolCall) for part in parts)
+    return chat.Choice(
+        parts, read_stop(choice.finish_reason, is_calling=is_calling), "", logprobs.read(choice.logprobs)
+    )
+
+
+def read_stop(word: str | None, *, is_calling: bool) -> chat.StopReason:
+    """Our word. Some providers say `stop` after tool calls."""
+    stop = STOPS.get(word or "", "stop")
+    return "tool_calls" if is_calling and stop == "stop" else stop
+
+
+def _read_parts(delta: Delta) -> Iterable[chat.Part]:
+    yield from thoughts.read_details(delta.reasoning_details) or _read_thought(delta)
+    yield from read_content(delta.content)
+    if delta.refusal:
+        yield chat.Refused(delta.refusal)
+    for number, call in enumerate(delta.tool_calls or ()):
+        if call.function is not None:
+            call_id = call.id or f"call_{number}"
+            yield chat.ToolCall(call_id, call.function.name or "", read_arguments(call.function.arguments))
+
+
+def _read_thought(delta: Delta) -> list[chat.Thinking]:
+    text = delta.reasoning_content or delta.reasoning
+    return [chat.Thinking(text)] if text else []
+
+
+def read_content(content: str | list[Any] | None) -> list[chat.Text | chat.Thinking]:
+    """Text; Mistral's reasoning models send a list of `text` and `thinking` chunks."""
+    if isinstance(content, str):
+        return [chat.Text(content)] if content else []
+    return [part for chunk in content or () if (part := _read_chunk(chunk)) is not None]
+
+
+def _read_chunk(chunk: Any) -> chat.Text | chat.Thinking | None:
+    if not isinstance(chunk, dict):
+        return None
+    found = cast("dict[str, Any]", chunk)
+    if found.get("type") == "thinking":
+        return chat.Thinking(_joined(found.get("thinking")))
+    text = found.get("text")
+    return chat.Text(text) if isinstance(text, str) else None
+
+
+def _joined(inner: Any) -> str:
+    if not isinstance(inner, list):
+        return str(inner or "")
+    pieces = (cast("dict[str, Any]", piece) for piece in cast("list[Any]", inner) if isinstance(piece, dict))
+    return "".join(str(piece.get("text", "")) for piece in pieces)
+
+
+def read_usage(raw: msgspec.Raw) -> tuple[Usage | None, tuple[str, ...]]:
+    """Usage and what is wrong with it."""
+    return read_figures(raw, USAGE) if is_given(raw) else (None, ())
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def write_answer(answer: chat.Answer, reply: Reply) -> bytes:
+    """For a client of this dialect."""
+    return msgspec.json.encode(
+        present(
+            id=answer.id,
+            object="chat.completion",
+            created=answer.created_s or reply.created_s,
+            model=answer.model,
+            choices=[_write_choice(choice, i) for i, choice in enumerate(answer.choices)],
+            usage=write_usage(answer.usage),
+        )
+    )
+
+
+def _write_choice(choice: chat.Choice, index: int) -> dict[str, object]:
+    return {
+        "index": index,
+        "message": _write_message(choice.parts),
+        "logprobs": logprobs.write(choice.logprobs),
+        "finish_reason": FINISHES[choice.stop],
+    }
+
+
+def _write_message(parts: tuple[chat.Part, ...]) -> dict[str, object]:
+    text = "".join(part.text for part in parts if isinstance(part, chat.Text))
+    refused = "".join(part.text for part in parts if isinstance(part, chat.Refused))
+    calls = [_write_call(part) for part in parts if isinstance(part, chat.ToolCall)]
+    return {
+        "role": "assistant",
+        "content": text or None,
+        "refusal": refused or None,
+        **thoughts.write_answer(parts),
+        **({"tool_calls": calls} if calls else {}),
+    }
+
+
+def _write_call(call: chat.ToolCall) -> dict[str, object]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def write_usage(usage: Usage | None) -> dict[str, object] | None:
+    """Known figures; None when input or output are unknown."""
+    if usage is None or usage.tokens_input is None or usage.tokens_output is None:
+        return None
+    return {
+        "prompt_tokens": usage.tokens_input,
+        "completion_tokens": usage.tokens_output,
+        "total_tokens": usage.tokens_input + usage.tokens_output,
+        "prompt_tokens_details": present(
+            cached_tokens=usage.tokens_cache_read,
+            cache_write_tokens=usage.tokens_cache_write,
+            audio_tokens=usage.tokens_audio_input,
+        ),
+        "completion_tokens_details": present(
+            reasoning_tokens=usage.tokens_reasoning, audio_tokens=usage.tokens_audio_output
+        ),
+    }

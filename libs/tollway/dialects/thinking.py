@@ -1,0 +1,34 @@
+"""Reasoning effort in words and in tokens, where one dialect has the one and another the other."""
+
+from typing import Final
+
+from tollway.wire import chat
+
+_BUDGETS: Final[dict[chat.Effort, int]] = {
+    "none": 0,
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 32768,
+    "max": 65536,
+}
+"""Tokens that a word stands for."""
+
+_LADDER: Final[tuple[tuple[int, chat.Effort], ...]] = ((0, "none"), (4096, "low"), (16384, "medium"))
+"""The smallest word that covers a budget, above all of them `high`; every reasoning model knows these."""
+
+
+def effort_of(reasoning: chat.Reasoning) -> chat.Effort | None:
+    """The word for it."""
+    if reasoning.effort is not None or reasoning.budget_tokens is None:
+        return reasoning.effort
+    budget = reasoning.budget_tokens
+    return next((word for limit, word in _LADDER if budget <= limit), "high")
+
+
+def budget_of(reasoning: chat.Reasoning) -> int | None:
+    """The tokens for it."""
+    if reasoning.budget_tokens is not None or reasoning.effort is None:
+        return reasoning.budget_tokens
+    return _BUDGETS[reasoning.effort]

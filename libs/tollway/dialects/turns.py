@@ -1,0 +1,51 @@
+"""Turns of a conversation, regrouped as dialects group them."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import msgspec
+
+from tollway.wire import chat
+
+
+def join_tool_turns(messages: Iterable[chat.Message]) -> tuple[chat.Message, ...]:
+    """Neighbouring turns of tool results become one, as the calls they answer were one turn."""
+    joined: list[chat.Message] = []
+    for role, group in groupby(messages, key=lambda message: message.role):
+        turns = list(group)
+        if role == "tool":
+            turns = [chat.Message("tool", tuple(part for turn in turns for part in turn.parts))]
+        joined.extend(turns)
+    return tuple(joined)
+
+
+def call_names(messages: Iterable[chat.Message]) -> dict[str, str]:
+    """Which function each call id was for: results name it in some dialects."""
+    return {part.id: part.name for message in messages for part in message.parts if isinstance(part, chat.ToolCall)}
+
+
+def text_of(parts: Iterable[chat.Part]) -> str:
+    """The text in these parts, without separators."""
+    return "".join(part.text for part in parts if isinstance(part, chat.Text))
+
+
+def split_system(messages: Sequence[chat.Message]) -> tuple[tuple[chat.Text, ...], tuple[chat.Message, ...]]:
+    """System and developer text, in order, apart from the turns: for dialects with one system prompt."""
+    system = tuple(
+        part
+        for message in messages
+        if message.role in ("system", "developer")
+        for part in message.parts
+        if isinstance(part, chat.Text)
+    )
+    return system, tuple(message for message in messages if message.role not in ("system", "developer"))
+
+
+def separated(system: Sequence[chat.Text]) -> str:
+    """Several system texts as one."""
+    return "\n\n".join(text.text for text in system)
+
+
+def without_cache(part: chat.Text) -> chat.Text:
+    """The text alone."""
+    return msgspec.structs.replace(part, cache=None) if part.cache is not None else part
