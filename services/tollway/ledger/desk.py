@@ -35,12 +35,13 @@ class OpenBlock:
 class Desk:
     """See the module. `head` belongs to the writer's thread; everything else to the loop's."""
 
-    def __init__(self, journal: int, state: State, head: Head, *, epoch: int) -> None:
+    def __init__(self, journal: int, state: State, head: Head, *, epoch: int, epoch_ms: int = 0) -> None:
         assert 0 <= journal < JOURNALS
         self.journal = journal
         self.state = state
         self.head = head
         self.epoch = epoch
+        self.epoch_ms = epoch_ms
         self.pending: list[OpenBlock] = []
         self.in_flight: list[OpenBlock] = []
         self.refused: dict[str, tuple[int, Refusal]] = {}

@@ -521,7 +521,7 @@ def _attempt_of_witness(hold_id: str, seen: ev.HoldWitnessed) -> Attempt:
 
 
 def is_too_old(hold_id_ms: int, now_ms: int) -> bool:
-    """Whether endings of holds made then may have been forgotten, so that no new hold may carry such an id."""
+    """Whether the ending of a hold made then may have been forgotten."""
     return hold_id_ms < now_ms - CLOSED_WINDOW_MS
 
 

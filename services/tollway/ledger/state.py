@@ -388,6 +388,8 @@ def _conflicted(state: State, event: ev.UsageConflicted) -> None:
     closed = state.ended(event.hold)
     if closed is not None:
         closed.conflict = event.seen
+    elif event.reason == "unknown":
+        state.closed[event.hold] = Closed("voided", event.account, 0, "", event.seen)
 
 
 # -- the journal itself

@@ -1,0 +1,48 @@
+"""Time that a broken clock cannot bend: the wall clock, as long as it moves like the monotonic one.
+
+A wall clock that jumps by more than five minutes is not believed: time goes on from where it was, expiry stops and
+readiness says so. When it comes back, so does trust. Time that `now_us` gives never makes holds expire by a jump.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from tollway import clock
+
+JUMP_US: Final = 300_000_000
+
+
+class GuardedClock:
+    """`is_trusted` False: wall clock and monotonic clock disagree; lots and holds must not expire now."""
+
+    def __init__(
+        self,
+        wall_us: Callable[[], int] = lambda: clock.now_ns() // 1000,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:
+        self._wall_us = wall_us
+        self._monotonic_s = monotonic_s
+        self._offset_us = wall_us() - int(monotonic_s() * 1_000_000)
+        self.is_trusted = True
+        self.is_agreed = True
+
+    def now_us(self) -> int:
+        """Unix microseconds: the wall clock's, or what it would show had it not jumped."""
+        wall = self._wall_us()
+        expected = self._offset_us + int(self._monotonic_s() * 1_000_000)
+        drift = wall - expected
+        if -JUMP_US < drift < JUMP_US:
+            self._offset_us += drift
+            self.is_trusted = True
+            return wall
+        self.is_trusted = False
+        return expected
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether time is sure enough to take credit away."""
+        return self.is_trusted and self.is_agreed
+
+    def compare(self, other_us: int) -> None:
+        """Tell it what the database's clock shows."""
+        self.is_agreed = abs(self.now_us() - other_us) < JUMP_US

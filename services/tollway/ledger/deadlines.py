@@ -1,0 +1,66 @@
+"""What becomes due by itself: holds past their deadline and grace, lots past their expiry. As events, never on read."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tollway.ledger.clockguard import GuardedClock
+from tollway.ledger.desk import Desk
+from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold, ExpireLot
+from tollway.ledger.writer import Writer
+from tollway.wire.subjects import JOURNALS
+
+TICK_S: Final = 1.0
+
+
+class Room(Protocol):
+    """What the tick needs of the service."""
+
+    desks: dict[int, Desk]
+    guard: GuardedClock
+    writer: Writer
+    now_us: Callable[[], int]
+
+
+class Deadlines:
+    """Open holds are few and looked at every second; lots are many: one journal's a second."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._turn = 0
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Expire what is due, unless the clock is not to be believed or the database is in trouble."""
+        now_us = self._room.now_us()
+        if not self._room.guard.may_expire or self._room.writer.is_stalled:
+            return
+        for desk in self._room.desks.values():
+            self._holds(desk, now_us)
+        self._turn = (self._turn + 1) % JOURNALS
+        desk = self._room.desks.get(self._turn)
+        if desk is not None:
+            self._lots(desk, now_us)
+
+    def _holds(self, desk: Desk, now_us: int) -> None:
+        due_ms = now_us // 1000 - HOLD_GRACE_MS
+        for hold in [hold for hold, kept in desk.state.holds.items() if kept.deadline <= due_ms]:
+            desk.take(ExpireHold(hold), now_us)
+            self._room.writer.wake(desk)
+
+    def _lots(self, desk: Desk, now_us: int) -> None:
+        now_ms = now_us // 1000
+        due = [
+            ExpireLot(identifier, lot.id)
+            for identifier, account in desk.state.accounts.items()
+            for lot in account.lots
+            if lot.expires_at is not None and lot.expires_at < now_ms and not lot.is_expired
+        ]
+        for command in due:
+            desk.take(command, now_us)
+            self._room.writer.wake(desk)

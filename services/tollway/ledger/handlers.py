@@ -1,0 +1,145 @@
+"""Commands on their way to a desk, and questions on their way to the read models.
+
+The hot path (`hold.j.<nn>`, `credit.j.<nn>`) is direct: no task, no await; the reply leaves when its block is durable.
+A journal's subjects are served by the process that owns it; whoever does not own it stays silent.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tollway.bus import Handles, Respond
+from tollway.crash import crashpoint
+from tollway.ledger.age import is_fresh
+from tollway.ledger.desk import Desk
+from tollway.ledger.views import queries
+from tollway.wire import subjects
+from tollway.wire.credit import (
+    AdjustBalance,
+    ExtendHold,
+    GrantCredit,
+    OpenHold,
+    ReverseCredit,
+    UpdateAccount,
+    VoidHold,
+)
+from tollway.wire.envelope import Context
+from tollway.wire.queries import Balance, GetBalance, GetOverview, GetRequest, ListTransactions, ListUsage
+from tollway.wire.refusals import Refusal, refuse
+
+if TYPE_CHECKING:
+    from tollway.ledger.service import Ledger
+
+ASK_OWNER_S: Final = 1.0
+
+
+def open_hold(room: "Ledger", command: OpenHold, context: Context, respond: Respond) -> None:
+    """Decide a hold. A refusal is remembered until the hold's deadline, so that a repeat cannot turn it around."""
+    crashpoint("ledger.command_read")
+    desk = room.desk_of(command.account_id)
+    if desk is None or room.is_silent:
+        return
+    trouble = room.trouble or _too_old(room, desk, command)
+    if trouble is not None:
+        respond(trouble)
+        return
+    now_us = room.now_us()
+    decided = desk.refused_before(command.hold_id, now_us // 1000) or desk.take(command, now_us)
+    crashpoint("ledger.decided")
+    if isinstance(decided, Refusal):
+        _refused(room, desk, command, decided, now_us // 1000)
+        respond(decided)
+        return
+    desk.reply(command, room.traced(command, context, respond, is_repeat=not decided))
+    room.writer.wake(desk)
+
+
+def _too_old(room: "Ledger", desk: Desk, command: OpenHold) -> Refusal | None:
+    """New holds carry new ids: what an earlier writer may have refused, or memory forgotten, cannot be opened."""
+    if command.hold_id in desk.state.holds:
+        return None
+    return is_fresh(command.hold_id, now_ms=room.now_us() // 1000, epoch_ms=desk.epoch_ms)
+
+
+def _refused(room: "Ledger", desk: Desk, command: OpenHold, refusal: Refusal, now_ms: int) -> None:
+    room.count_hold(refusal.code)
+    desk.remember_refusal(command.hold_id, refusal, until_ms=command.hold_deadline_ms, now_ms=now_ms)
+
+
+def take(room: "Ledger", command: Any, context: Context, respond: Respond) -> None:
+    """Any other command of money: decided at its account's desk, answered when durable."""
+    desk = room.desk_of(command.account_id)
+    if desk is None or room.is_silent:
+        return
+    if room.trouble is not None:
+        respond(room.trouble)
+        return
+    now_us = room.now_us()
+    decided = desk.take(command, now_us)
+    if isinstance(decided, Refusal):
+        respond(decided)
+        return
+    desk.reply(command, room.traced(command, context, respond, is_repeat=not decided))
+    room.writer.wake(desk)
+
+
+def balance_here(room: "Ledger", command: GetBalance, _context: Context, respond: Respond) -> None:
+    """The balance as decided so far, told once that is durable."""
+    desk = room.desk_of(command.account_id)
+    if desk is None or room.is_silent:
+        return
+    said = balance_of(desk, command.account_id)
+    block = desk.uncommitted
+    if block is None:
+        respond(said)
+    else:
+        block.replies.append((respond, said))
+
+
+def balance_of(desk: Desk, account_id: str) -> Balance:
+    """What the desk's memory says."""
+    account = desk.state.accounts.get(account_id)
+    return Balance(account.available, account.held, account.debt) if account else Balance(0, 0, 0)
+
+
+async def get_balance(room: "Ledger", command: GetBalance, context: Context) -> Balance | Refusal:
+    """The balance, exact: from the desk here, or from the process that owns the journal."""
+    if room.desk_of(command.account_id) is not None and not room.is_silent:
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        balance_here(room, command, context, answered.set_result)
+        return await answered
+    subject = subjects.credit(subjects.journal_of(command.account_id))
+    return await room.bus.ask(subject, command, Balance, timeout_s=ASK_OWNER_S, context=context)
+
+
+async def query(room: "Ledger", command: Any, _context: Context) -> Any:
+    """Read models, after everything committed here has reached them."""
+    if room.views is None:
+        return refuse("gateway_unavailable", "The ledger is starting.")
+    await room.projector.reach({})
+    return await asyncio.to_thread(queries.ask, room.views, command)
+
+
+HANDLERS: Final[Sequence[Handles]] = (
+    Handles(subjects.LEDGER_QUERY, GetBalance, get_balance),
+    Handles(subjects.LEDGER_QUERY, ListTransactions, query),
+    Handles(subjects.LEDGER_QUERY, ListUsage, query),
+    Handles(subjects.LEDGER_QUERY, GetOverview, query),
+    Handles(subjects.LEDGER_QUERY, GetRequest, query),
+)
+"""Served by every ledger process, as one queue group."""
+
+
+def handlers_of(journal: int) -> Sequence[Handles]:
+    """Served by the process that owns the journal."""
+    hold, credit = subjects.hold(journal), subjects.credit(journal)
+    return (
+        Handles(hold, OpenHold, open_hold, is_direct=True),
+        Handles(hold, ExtendHold, take, is_direct=True),
+        Handles(hold, VoidHold, take, is_direct=True),
+        Handles(credit, GrantCredit, take, is_direct=True),
+        Handles(credit, ReverseCredit, take, is_direct=True),
+        Handles(credit, AdjustBalance, take, is_direct=True),
+        Handles(credit, UpdateAccount, take, is_direct=True),
+        Handles(credit, GetBalance, balance_here, is_direct=True),
+    )

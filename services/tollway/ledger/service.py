@@ -1,0 +1,334 @@
+"""The ledger as a service: owns journals, serves their subjects, reads USAGE, relays, projects, keeps deadlines.
+
+One process owns groups of journals (see `members`); for each it loads the state, starts an epoch and only then serves.
+A process that finds its journal taken over says nothing more and ends at once: `FENCED_EXIT`.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from tollway import clock, ids
+from tollway.bus import BusError, Handles, Respond
+from tollway.bus.nats import NatsBus
+from tollway.ledger import events as ev
+from tollway.ledger.clockguard import GuardedClock
+from tollway.ledger.copy_nats import NatsCopy
+from tollway.ledger.deadlines import Deadlines
+from tollway.ledger.desk import Desk
+from tollway.ledger.durability import sync_fault
+from tollway.ledger.handlers import HANDLERS, handlers_of
+from tollway.ledger.journal.block import DamagedError, build, head_of
+from tollway.ledger.journal.reading import load, replay
+from tollway.ledger.journal.store import JournalStore, UnknownError
+from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, journals_of
+from tollway.ledger.relay import CopyDiffersError, Relay
+from tollway.ledger.settle import Settling
+from tollway.ledger.state import State
+from tollway.ledger.telling import Telling
+from tollway.ledger.views.projector import Projector
+from tollway.ledger.views.store import ViewStore
+from tollway.ledger.writer import Committed, FencedError, Writer, commit
+from tollway.runtime import Edge
+from tollway.settings import SettingsError
+from tollway.store import migrate
+from tollway.store.engine import open_engine
+from tollway.tasks import spawn
+from tollway.wire.envelope import Context
+from tollway.wire.refusals import Refusal, refuse
+from tollway.wire.subjects import journal_of
+from tollway.wire.usage import UsageFact
+
+FENCED_EXIT: Final = 75
+"""EX_TEMPFAIL: the supervisor starts the process again, and it stands by."""
+VERSION: Final = "1"
+REMEMBERED_JOURNALS_MAX: Final = 100_000
+SYNC_CHECK_S: Final = 30.0
+_BUSY: Final = refuse("ledger_busy", retry_after_s=1)
+_STALLED: Final = refuse("ledger_unavailable", "The ledger's database does not answer.", retry_after_s=1)
+
+
+def build_service(edge: Edge) -> "Ledger":
+    """What `python -m tollway.ledger` runs."""
+    return Ledger(edge)
+
+
+class Ledger:
+    """See the module."""
+
+    HANDLERS: Sequence[Handles] = HANDLERS
+
+    def __init__(self, edge: Edge, *, on_fenced: Callable[[], None] | None = None) -> None:
+        self.edge = edge
+        self.bus = edge.bus
+        self.desks: dict[int, Desk] = {}
+        self.guard = GuardedClock()
+        self.now_us = self.guard.now_us
+        self.views: ViewStore | None = None
+        self.halted: dict[int, str] = {}
+        self.telling = Telling(edge.telemetry)
+        self._exit = on_fenced or _die
+        self._journals: dict[str, int] = {}
+        self._served: set[int] = set()
+        self._is_stopping = False
+        self._is_all_owned = False
+        self._bus_fault = "the bus's durability was not checked yet"
+        self._round_s = 0.0
+        self._trouble_kind = ""
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    # -- starting
+
+    async def start(self) -> None:
+        """Open the databases, join the members, own what is free, serve it."""
+        told = self.edge.settings
+        for part in ("journal", "views"):
+            await asyncio.to_thread(_check_tables, told.database(part), part)
+        self.journal = JournalStore(open_engine(told.database("journal"), is_writer=True))
+        self.views = ViewStore(open_engine(told.database("views"), is_writer=True))
+        self.writer = Writer(
+            self.journal,
+            on_committed=self._committed,
+            on_fenced=self._fenced,
+            on_trouble=self._trouble,
+            on_timing=self.telling.commit,
+        )
+        self.projector = Projector(self.journal, self.views, on_trouble=self._trouble)
+        self.settling = Settling(self)
+        self.deadlines = Deadlines(self)
+        self.relay = self._relay()
+        self._members = Members(self.journal, node=told.node, monotonic_s=clock.monotonic_s)
+        await self.writer.run(self._members.join)
+        await self._round()
+        self._tasks = [
+            spawn(self._rounds(), name="ledger members"),
+            spawn(self.deadlines.run(), name="ledger deadlines"),
+            spawn(self._watch_bus(), name="ledger bus check"),
+        ]
+
+    def _relay(self) -> Relay | None:
+        if not isinstance(self.bus, NatsBus):
+            return None
+        relay = Relay(self.journal, NatsCopy(self.bus), on_trouble=self._trouble, on_differs=self._differs)
+        relay.start()
+        return relay
+
+    # -- membership
+
+    async def _rounds(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self._round()
+
+    async def _round(self) -> None:
+        """Beat; take what was gained, give up what is too much. Whatever was lost means that we are fenced."""
+        started = clock.monotonic_s()
+        try:
+            found: Round = await self.writer.run(self._members.round)
+        except OtherHostError as fault:
+            raise SettingsError(str(fault)) from None
+        except SQLAlchemyError as fault:
+            self._trouble(type(fault).__name__)
+            return
+        self._round_s = started
+        self._is_all_owned = found.is_all_owned
+        if found.lost:
+            self._fenced()
+            return
+        for group in found.gained:
+            await self._own(group)
+        if found.surplus and not self._is_stopping:
+            await self._give_up(found.surplus)
+
+    async def _own(self, group: int) -> None:
+        """Load the group's journals, begin an epoch, serve. A journal that is damaged stays closed, and is named."""
+        for journal in journals_of(group):
+            try:
+                desk = await self.writer.run(lambda journal=journal: self._take_over(journal))
+                if self.relay is not None:
+                    await self._own_copy(desk)
+            except (DamagedError, CopyDiffersError) as fault:
+                self._halt(journal, str(fault))
+            except FencedError:
+                self._fenced()
+                return
+            else:
+                self.desks[journal] = desk
+        await self.projector.reach({journal: desk.head.seq for journal, desk in self.desks.items()})
+        await self._serve(group)
+
+    async def _own_copy(self, desk: Desk) -> None:
+        assert self.relay is not None
+        try:
+            await self.relay.own(desk.journal, desk.head.seq)
+            await self.relay.catch_up(desk.journal)
+        except BusError as fault:
+            self._trouble(f"relay: {fault}")
+
+    def _take_over(self, journal: int) -> Desk:
+        """On the writing thread: replay to the head and append `epoch.started`. Raises DamagedError, FencedError."""
+        state, head = load(self.journal, journal)
+        epoch = head.epoch + 1
+        started = ev.EpochStarted(epoch=epoch, writer=self.edge.settings.node, head=head.hash.hex())
+        opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
+        happened = [started] if head.seq else [opened, started]
+        ts = max(head.ts + 1, self.guard.now_us())
+        block = build(journal, head, epoch=epoch, ts=ts, events=happened)
+        commit(self.journal, [block], on_trouble=self._trouble)
+        replay(state, block)
+        return self._desk(journal, state, block, epoch)
+
+    def _desk(self, journal: int, state: State, block: Any, epoch: int) -> Desk:
+        return Desk(journal, state, head_of(block), epoch=epoch, epoch_ms=block.ts // 1000)
+
+    async def _serve(self, group: int) -> None:
+        if group not in self._served:
+            self._served.add(group)
+            for journal in journals_of(group):
+                await self.bus.serve(handlers_of(journal), self, queue="")
+        await self.settling.follow(group)
+
+    async def _give_up(self, groups: Sequence[int]) -> None:
+        """Hand groups to another member: take nothing new, commit what is pending, then let go."""
+        for group in groups:
+            await self.settling.unfollow(group)
+        for journal in (journal for group in groups for journal in journals_of(group)):
+            self.desks.pop(journal, None)
+            if self.relay is not None:
+                self.relay.disown(journal)
+        await self.writer.settle_down()
+        await self.writer.run(lambda: self._members.release(tuple(groups)))
+
+    # -- what handlers ask
+
+    def desk_of(self, account_id: str) -> Desk | None:
+        """The desk of an account's journal, if it is ours."""
+        journal = self._journals.get(account_id)
+        if journal is None:
+            if len(self._journals) > REMEMBERED_JOURNALS_MAX:
+                self._journals.clear()
+            journal = self._journals[account_id] = journal_of(account_id)
+        return self.desks.get(journal)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether another process may own our journals by now: then nothing is said that rests on memory alone."""
+        return self._is_stopping or self.writer.is_fenced or clock.monotonic_s() - self._round_s > SILENCE_S
+
+    @property
+    def trouble(self) -> Refusal | None:
+        """Why no new money can be decided now."""
+        if self.writer.is_stalled:
+            return _STALLED
+        return _BUSY if self.writer.is_full else None
+
+    def count_hold(self, outcome: str) -> None:
+        """Count a decision on a hold."""
+        self.telling.hold(outcome)
+
+    def traced(self, command: Any, context: Context, respond: Respond, *, is_repeat: bool) -> Respond:
+        """A reply that ends the command's span."""
+        return self.telling.traced(command, context, respond, is_repeat=is_repeat)
+
+    def settled(self, desk: Desk, fact: UsageFact, events: list[Any]) -> None:
+        """Count and trace what a fact did."""
+        self.telling.settled(desk, fact, events)
+
+    # -- what the writer and others report
+
+    def _committed(self, committed: list[Committed]) -> None:
+        self._trouble_kind = ""
+        self.projector.feed(committed)
+        if self.relay is not None:
+            self.relay.feed(committed)
+
+    def _trouble(self, kind: str) -> None:
+        """Something outside failed; called from any thread. One line per kind until it works again."""
+        if kind != self._trouble_kind:
+            self._trouble_kind = kind
+            self.edge.telemetry.log("error", "ledger_trouble", error=kind)
+
+    def _halt(self, journal: int, why: str) -> None:
+        self.halted[journal] = why
+        self.desks.pop(journal, None)
+        self.telling.halted()
+        self.edge.telemetry.log("error", "ledger_halted", journal=journal, reason=why)
+
+    def _differs(self, fault: CopyDiffersError) -> None:
+        """The stream knows more than the database: stop before the next grant."""
+        self._halt(fault.journal, str(fault))
+
+    def _fenced(self) -> None:
+        self.writer.is_fenced = True
+        self.desks.clear()
+        self.edge.telemetry.log("error", "ledger_fenced", node=self.edge.settings.node)
+        self._exit()
+
+    async def _watch_bus(self) -> None:
+        while True:
+            self._bus_fault = await sync_fault(self.edge.settings.nats_monitor_url)
+            await asyncio.sleep(SYNC_CHECK_S if not self._bus_fault else 1.0)
+
+    def not_ready(self) -> tuple[str, ...]:
+        """What keeps money from being served."""
+        reasons = [f"journal {journal} is halted: {why}" for journal, why in sorted(self.halted.items())]
+        if not self._is_all_owned:
+            reasons.append("some journals are not owned by any ledger yet")
+        if self._bus_fault:
+            reasons.append(self._bus_fault)
+        if self.writer.is_stalled or self._trouble_kind:
+            reasons.append(f"the ledger is in trouble: {self._trouble_kind or 'a commit takes long'}")
+        if not self.guard.may_expire:
+            reasons.append("the clock jumped: credit does not expire until it is right again")
+        return tuple(reasons)
+
+    # -- ending
+
+    async def drain(self) -> None:
+        """Take nothing new, commit, publish, project."""
+        await self.settling.stop()
+        await self.writer.settle_down()
+        if self.relay is not None:
+            await self.relay.flush()
+        self._is_stopping = True
+
+    async def stop(self) -> None:
+        """Give the journals up and let go of everything."""
+        self._is_stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not hasattr(self, "writer"):
+            return
+        await self.settling.stop()
+        if self.relay is not None:
+            await self.relay.stop()
+        await asyncio.to_thread(self.projector.stop)
+        if not self.writer.is_fenced:
+            await self.writer.settle_down()
+            await self._leave()
+        await asyncio.to_thread(self.writer.stop)
+
+    async def _leave(self) -> None:
+        try:
+            await self.writer.run(self._members.leave)
+        except (SQLAlchemyError, UnknownError) as fault:
+            self._trouble(type(fault).__name__)
+
+
+def _check_tables(url: str, part: Any) -> None:
+    """Raise SettingsError unless the tables are those of this version."""
+    try:
+        current, wanted = migrate.current(url, part), migrate.newest(part)
+    except SQLAlchemyError as fault:
+        raise SettingsError(f"the {part} database does not answer ({type(fault).__name__})") from None
+    if current != wanted:
+        raise SettingsError(f"the {part} tables are at {current}, this version needs {wanted}: run 'tollway migrate'")
+
+
+def _die() -> None:
+    """End at once: no destructor, no drain, no reply."""
+    os._exit(FENCED_EXIT)

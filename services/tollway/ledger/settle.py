@@ -1,0 +1,159 @@
+"""From the USAGE stream to settled holds: facts and witnesses are decided, committed, acknowledged, in this order.
+
+The adapter that wrote a fact hears `settled.<outbox>` once the fact is in a committed block, also when it was there
+before; until then it keeps the fact and sends it again.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import Any, Protocol
+
+from tollway import ids
+from tollway.bus import Bus, Delivery, Subscription
+from tollway.crash import crashpoint
+from tollway.ledger.desk import Desk
+from tollway.ledger.domain import compare, conflict, is_too_old
+from tollway.ledger.journal.finding import find_ending
+from tollway.ledger.journal.store import JournalStore
+from tollway.ledger.members import journals_of
+from tollway.ledger.writer import Writer
+from tollway.tasks import spawn
+from tollway.wire import subjects
+from tollway.wire.usage import Settled, UsageFact, UsageFacts, Witness
+
+ACK_WAIT_S = 10.0
+IN_FLIGHT_MAX = 512
+
+
+class Room(Protocol):
+    """What settling needs of the service."""
+
+    bus: Bus
+    writer: Writer
+    journal: JournalStore
+
+    def desk_of(self, account_id: str) -> Desk | None:
+        """The desk of an account's journal, if it is ours."""
+        ...
+
+    def now_us(self) -> int:
+        """Guarded time."""
+        ...
+
+    def settled(self, desk: Desk, fact: UsageFact, events: list[Any]) -> None:
+        """Count and trace it."""
+        ...
+
+
+class Settling:
+    """One process's reader of USAGE."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._following: dict[int, Subscription] = {}
+        self._told: dict[str, list[str]] = defaultdict(list)
+        self._to_ack: list[Delivery] = []
+        self._is_scheduled = False
+
+    async def follow(self, group: int) -> None:
+        """Read the facts of a group of journals."""
+        named = [name(journal) for journal in journals_of(group) for name in (subjects.usage, subjects.witness)]
+        self._following[group] = await self._room.bus.follow(
+            "USAGE",
+            named,
+            [UsageFacts, Witness],
+            self._take,
+            durable=f"ledger-g{group}",
+            ack_wait_s=ACK_WAIT_S,
+            max_in_flight=IN_FLIGHT_MAX,
+        )
+
+    async def unfollow(self, group: int) -> None:
+        """Stop reading a group."""
+        subscription = self._following.pop(group, None)
+        if subscription is not None:
+            await subscription.stop()
+
+    async def stop(self) -> None:
+        """Stop reading, and acknowledge what was committed."""
+        for group in list(self._following):
+            await self.unfollow(group)
+        await self._notify()
+
+    async def _take(self, delivery: Delivery) -> None:
+        if self._room.writer.is_full:
+            await self._room.writer.settle_down()
+        body = delivery.body
+        if isinstance(body, Witness):
+            desk = self._witness(body)
+        else:
+            desk = await self._facts(body)
+        if desk is None:
+            return  # not ours any more: it comes again, to whom it belongs
+        desk.after_commit(lambda: self._done(delivery))
+        self._room.writer.wake(desk)
+
+    def _witness(self, witness: Witness) -> Desk | None:
+        desk = self._room.desk_of(witness.account_id)
+        if desk is not None:
+            desk.take(witness, self._room.now_us())
+        return desk
+
+    async def _facts(self, body: UsageFacts) -> Desk | None:
+        desk = None
+        for fact in body.facts:
+            desk = self._room.desk_of(fact.account_id)
+            if desk is None:
+                return None
+            if is_cold(desk, fact, self._room.now_us() // 1000):
+                await self._cold(desk, fact)
+            else:
+                self._settle(desk, fact)
+        return desk
+
+    def _settle(self, desk: Desk, fact: UsageFact) -> None:
+        events = desk.take(fact, self._room.now_us())
+        assert isinstance(events, list), "facts are never refused"
+        if events:
+            self._room.settled(desk, fact, events)
+        self._tell(desk, fact)
+
+    async def _cold(self, desk: Desk, fact: UsageFact) -> None:
+        """The hold ended so long ago that only the journal remembers it."""
+        found = await asyncio.to_thread(find_ending, self._room.journal, desk.journal, fact.hold_id)
+        events = compare(fact, found) if found else [conflict(fact, "unknown", "")]
+        for event in events:
+            desk.post(event, self._room.now_us())
+        self._tell(desk, fact)
+
+    def _tell(self, desk: Desk, fact: UsageFact) -> None:
+        if fact.outbox:
+            desk.after_commit(lambda: self._told[fact.outbox].append(fact.hold_id))
+
+    def _done(self, delivery: Delivery) -> None:
+        self._to_ack.append(delivery)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            spawn(self._notify(), name="settled")
+
+    async def _notify(self) -> None:
+        """Tell outboxes what is settled, then acknowledge: everything here is committed."""
+        self._is_scheduled = False
+        told, self._told = self._told, defaultdict(list)
+        for outbox, holds in told.items():
+            self._room.bus.tell(subjects.settled(outbox), Settled(holds))
+        deliveries, self._to_ack = self._to_ack, []
+        for delivery in deliveries:
+            crashpoint("ledger.before_usage_ack")
+            await delivery.ack()
+
+
+def is_cold(desk: Desk, fact: UsageFact, now_ms: int) -> bool:
+    """Whether memory cannot tell how this hold ended."""
+    state, hold = desk.state, fact.hold_id
+    if hold in state.holds or hold in state.expired or state.ended(hold) is not None:
+        return False
+    try:
+        return is_too_old(ids.ulid_ms(hold), now_ms)
+    except ValueError:
+        return False
