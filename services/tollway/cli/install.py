@@ -47,7 +47,7 @@ def secrets(
     _write(out / "nats" / "nats.conf", _nats_config(passwords, nats_host))
     _write(out / "postgres" / "superuser_password", _kept(out / "postgres" / "superuser_password", _password()))
     _write(out / "postgres" / "10-tollway.sql", _database_sql(database))
-    for path in (out, *out.rglob("*")):
+    for path in out.rglob("*"):
         _give(path, owner, is_open=path.is_relative_to(out / "postgres"))
 
 
@@ -74,7 +74,8 @@ def _nats_config(passwords: dict[str, str], host: str) -> str:
 
 def _database_sql(password: str) -> str:
     quoted = password.replace("'", "''")
-    return f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{quoted}';\nCREATE DATABASE {DATABASE} OWNER {DATABASE};\n"
+    like = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+    return f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{quoted}';\nCREATE DATABASE {DATABASE} OWNER {DATABASE} {like};\n"
 
 
 def _password() -> str:
