@@ -81,3 +81,67 @@ async def test_the_tally_knows_what_was_served(
         (2, "fail-503", "1234", 503),
     ]
     assert simulator.tally.totals("echo").tokens_output == 5
+
+
+async def test_it_calls_several_tools_at_once(chat: openai.AsyncOpenAI) -> None:
+    asked = {
+        "model": "echo",
+        "messages": [{"role": "user", "content": 'call:add({"a": 1}) and call:sub({"b": 2})'}],
+        "tools": [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("add", "sub")],
+    }
+    whole = (await chat.chat.completions.create(**asked)).choices[0]
+    async with chat.chat.completions.stream(**asked) as stream:
+        folded = (await stream.get_final_completion()).choices[0]
+    for choice in (whole, folded):
+        calls = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+        assert calls == [("add", '{"a": 1}'), ("sub", '{"b": 2}')]
+        assert choice.finish_reason == "tool_calls"
+    assert len({call.id for call in whole.message.tool_calls}) == 2
+
+
+async def test_a_tool_result_is_echoed(chat: openai.AsyncOpenAI) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    told = [
+        *HELLO,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "42"},
+    ]
+    answer = await chat.chat.completions.create(model="echo", messages=told)
+    assert answer.choices[0].message.content == "The tool answered: 42"
+
+
+async def test_reasoning_comes_before_the_text(chat: openai.AsyncOpenAI) -> None:
+    answer = await chat.chat.completions.create(model="think", messages=HELLO)
+    assert answer.choices[0].message.reasoning_content
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 20
+    stream = await chat.chat.completions.create(model="think", messages=HELLO, stream=True)
+    kinds = [set(chunk.choices[0].delta.model_dump(exclude_none=True)) async for chunk in stream]
+    assert kinds.index({"reasoning_content"}) < kinds.index({"content"})
+
+
+async def test_structured_output_is_an_instance_of_the_schema(chat: openai.AsyncOpenAI) -> None:
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    answer = await chat.chat.completions.create(model="echo", messages=HELLO, response_format=wanted)
+    assert answer.choices[0].message.content == '{"n":0}'
+
+
+async def test_limits_stops_choices_and_logprobs_are_honoured(chat: openai.AsyncOpenAI) -> None:
+    cut = await chat.chat.completions.create(model="echo", messages=HELLO, max_completion_tokens=2, n=3, logprobs=True)
+    assert [choice.message.content for choice in cut.choices] == ["hello bi"] * 3
+    assert [choice.finish_reason for choice in cut.choices] == ["length"] * 3
+    assert cut.choices[0].logprobs.content[0].token == "hello bi"
+    assert cut.usage.completion_tokens == 6
+    stopped = await chat.chat.completions.create(model="echo", messages=HELLO, stop=" wide")
+    assert stopped.choices[0].message.content == "hello big"
+
+
+async def test_a_runaway_ignores_the_limit(chat: openai.AsyncOpenAI) -> None:
+    answer = await chat.chat.completions.create(model="runaway", messages=HELLO, max_tokens=2)
+    assert answer.usage.completion_tokens == 25_000
+
+
+async def test_a_broken_body_is_refused_as_the_provider_does(http: httpx.AsyncClient) -> None:
+    for body in (b"{", b"[]", b'{"model": 3}', b'{"model": "echo"}', b"[" * 100_000):
+        refused = await http.post("/v1/chat/completions", content=body)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")

@@ -250,4 +250,4 @@ def _grouped(pieces: list[str], groups: int) -> list[str]:
 
 
 def _evenly(text: str, pieces: int) -> list[str]:
-    return _grouped(list(text), min(pieces, len(text)))
+    return _grouped(list(text), min(pieces, len(text))) if text else []

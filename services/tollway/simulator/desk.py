@@ -200,7 +200,7 @@ def _bill(exchange: Exchange) -> None:
             entry.tokens_output = tokens_after(answer, ask.choices, exchange.sent_bytes)
         case "all":
             entry.tokens_output = answer.tokens_output
-            entry.is_usage_told = call.dialect.is_usage_told(ask) and answer.usage == honest_usage(answer)
+            entry.is_usage_told = exchange.behaviour.is_truthful and call.dialect.is_usage_told(ask)
     entry.tokens_input = answer.tokens_input
     entry.tokens_cache_read = answer.tokens_cache_read
     entry.tokens_cache_write = answer.tokens_cache_write

@@ -26,6 +26,7 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     """A row: the script, what it leads to, what a provider bills for it, and the options it implies.
 
     `bills` of an outcome that is cut short: `all` as if complete, `sent` in proportion to what went out, `nothing`.
+    A behaviour that is not truthful is silent or lies about its usage.
     """
 
     script: Callable[[Call], Script]
@@ -34,10 +35,15 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     implies: dict[str, Any] = {}
     is_thinking: bool = False
     is_runaway: bool = False
+    is_truthful: bool = True
 
 
 def _fault(script: Callable[[Call], Script], bills: Bills = "nothing") -> Behaviour:
     return Behaviour(script=script, outcome="failed", bills=bills)
+
+
+def _lie(script: Callable[[Call], Script]) -> Behaviour:
+    return Behaviour(script=script, is_truthful=False)
 
 
 _HONEST: dict[str, Behaviour] = {
@@ -67,15 +73,15 @@ _WRONG: dict[str, Behaviour] = {
     "fail-empty": _fault(hostile.empty),
     "fail-redirect": _fault(hostile.redirect),
     "fail-filter": Behaviour(script=hostile.filtered),
-    "fail-no-usage": Behaviour(script=hostile.without_usage),
-    "fail-usage-huge": Behaviour(script=hostile.lying(output=10**12)),
-    "fail-usage-negative": Behaviour(script=hostile.lying(output=-100)),
-    "fail-usage-zero": Behaviour(script=hostile.lying(output=0, inputs=0)),
-    "fail-usage-nan": Behaviour(script=hostile.lying(output=hostile.NAN, inputs=hostile.NAN)),
-    "fail-usage-2e63": Behaviour(script=hostile.lying(output=2**63)),
-    "fail-usage-float": Behaviour(script=hostile.lying(output=12.5)),
-    "fail-usage-text": Behaviour(script=hostile.lying(output="many")),
-    "fail-usage-null": Behaviour(script=hostile.lying(output=None)),
+    "fail-no-usage": _lie(hostile.without_usage),
+    "fail-usage-huge": _lie(hostile.lying(output=10**12)),
+    "fail-usage-negative": _lie(hostile.lying(output=-100)),
+    "fail-usage-zero": _lie(hostile.lying(output=0, inputs=0)),
+    "fail-usage-nan": _lie(hostile.lying(output=hostile.NAN, inputs=hostile.NAN)),
+    "fail-usage-2e63": _lie(hostile.lying(output=2**63)),
+    "fail-usage-float": _lie(hostile.lying(output=12.5)),
+    "fail-usage-text": _lie(hostile.lying(output="many")),
+    "fail-usage-null": _lie(hostile.lying(output=None)),
 }
 
 _UNKIND: dict[str, Behaviour] = {
