@@ -12,6 +12,12 @@ BYTES_PER_MEDIA = 340
 """What an image, a sound or a file counts: 85 tokens, whatever its size."""
 
 
+Shape = Literal["text", "json", "schema"]
+
+OPENAI_SHAPES: dict[str, Shape] = {"json_schema": "schema", "json_object": "json"}
+"""OpenAI's response formats; anything else is text."""
+
+
 class Ask(Struct, frozen=True, kw_only=True):
     """What is asked.
 
@@ -29,7 +35,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     tokens_output_max: int | None = None
     tools: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
-    shape: Literal["text", "json", "schema"] = "text"
+    shape: Shape = "text"
     schema: Any = None
     choices: int = 1
     is_logprobs_asked: bool = False

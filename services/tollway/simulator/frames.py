@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from .answer import Answer, Usage
+from .answer import Answer
 from .ask import Ask
 
 encode = msgspec.json.Encoder().encode
@@ -34,16 +34,6 @@ class Reply(Struct, frozen=True):
     answer: Answer
 
 
-def data_line(value: Any) -> bytes:
-    """An event without a name."""
-    return b"data: " + encode(value) + b"\n\n"
-
-
 def event(name: str, value: Any) -> bytes:
     """A named event."""
     return b"event: " + name.encode() + b"\ndata: " + encode(value) + b"\n\n"
-
-
-def claimed(reply: Reply) -> Usage | None:
-    """The usage the provider tells, if it tells."""
-    return reply.answer.usage

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tollway.simulator.answer import Finish, Part, Usage
-from tollway.simulator.ask import BYTES_PER_MEDIA, Ask, size_bytes, sizes_bytes, stop_list
+from tollway.simulator.ask import BYTES_PER_MEDIA, OPENAI_SHAPES, Ask, size_bytes, sizes_bytes, stop_list
 from tollway.simulator.frames import Frame, Reply, encode
 
 FINISHES: dict[Finish, str] = {
@@ -87,15 +87,11 @@ def read(body: bytes, _model: str = "") -> Ask:
         tokens_output_max=chat.max_completion_tokens or chat.max_tokens,
         tools=tuple(_tool_name(tool) for tool in chat.tools or ()),
         stops=stop_list(chat.stop),
-        shape=_shape(chat.response_format),
+        shape=OPENAI_SHAPES.get(chat.response_format.type, "text") if chat.response_format else "text",
         schema=chat.response_format and chat.response_format.json_schema and chat.response_format.json_schema.schema,
         choices=chat.n or 1,
         is_logprobs_asked=bool(chat.logprobs),
     )
-
-
-def _shape(wanted: _Format | None) -> Any:
-    return {"json_schema": "schema", "json_object": "json"}.get(wanted.type if wanted else "", "text")
 
 
 def _tool_name(tool: _Tool) -> str:

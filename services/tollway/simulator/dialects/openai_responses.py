@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tollway.simulator.answer import Part, Usage
-from tollway.simulator.ask import BYTES_PER_MEDIA, Ask, size_bytes, sizes_bytes
+from tollway.simulator.ask import BYTES_PER_MEDIA, OPENAI_SHAPES, Ask, size_bytes, sizes_bytes
 from tollway.simulator.frames import Frame, FrameKind, Reply, encode, event
 
 
@@ -93,7 +93,7 @@ def read(body: bytes, _model: str = "") -> Ask:
         is_usage_asked=True,
         tokens_output_max=asked.max_output_tokens,
         tools=tuple(tool.name for tool in asked.tools or ()),
-        shape={"json_schema": "schema", "json_object": "json"}.get(wanted.type, "text"),  # pyright: ignore[reportArgumentType]
+        shape=OPENAI_SHAPES.get(wanted.type, "text"),
         schema=wanted.schema,
         echoed={name: given.get(name, default) for name, default in _ECHOED.items()},
     )
