@@ -1,0 +1,46 @@
+"""Puts the management plane together: FastAPI behind the gate."""
+
+from typing import cast
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from tollway.bus import Bus
+from tollway.ingress.management import errors
+from tollway.ingress.management.credits import credits_router
+from tollway.ingress.management.gate import ASGI, Gate
+from tollway.ingress.management.resources import resource_router
+from tollway.ingress.management.settings import settings_router
+from tollway.ingress.management.uris import BASE
+from tollway.ingress.management.usage import usage_router
+from tollway.settings import Settings
+from tollway.telemetry import Telemetry
+
+PUBLIC_URL = "TOLLWAY_PUBLIC_URL"
+
+
+def management_app(bus: Bus, settings: Settings, telemetry: Telemetry) -> ASGI:
+    """An ASGI application for every path that starts with /api."""
+    return Gate(cast("ASGI", api(bus, settings, telemetry)), bus)
+
+
+def api(bus: Bus, settings: Settings, telemetry: Telemetry) -> FastAPI:
+    """The FastAPI application itself, which trusts that the gate stands before it."""
+    app = FastAPI(
+        title="Tollway management API",
+        version="1",
+        docs_url=f"{BASE}/docs",
+        openapi_url=f"{BASE}/openapi.json",
+        redoc_url=None,
+        redirect_slashes=False,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.bus, app.state.telemetry = bus, telemetry
+    app.state.public_url = settings.environ.get(PUBLIC_URL, "")
+    for router in (resource_router(), settings_router(), credits_router(), usage_router()):
+        app.include_router(router, prefix=BASE)
+    app.add_exception_handler(errors.Refused, errors.on_refused)
+    app.add_exception_handler(RequestValidationError, errors.on_invalid)
+    app.add_exception_handler(HTTPException, errors.on_http)
+    return app
