@@ -60,6 +60,15 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T | R
         return invalid(f"The body is not valid JSON: {_reason(error)}.")
 
 
+def fits(decoder: msgspec.json.Decoder[T], body: bytes) -> bool:
+    """Whether this body is of the decoder's type."""
+    try:
+        decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def join_fields(fields: Fields) -> bytes:
     """The object again, compact between its top-level values."""
     return msgspec.json.encode(fields)

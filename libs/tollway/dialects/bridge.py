@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tollway.dialects import bodies, openai_chat
+from tollway.dialects import anthropic_messages, bodies, openai_chat
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Passing
@@ -33,7 +33,10 @@ __all__ = [
     "write_refusal",
 ]
 
-CHAT_DIALECTS: Final[Mapping[DialectName, Dialect]] = {"openai_chat": openai_chat.DIALECT}
+CHAT_DIALECTS: Final[Mapping[DialectName, Dialect]] = {
+    "openai_chat": openai_chat.DIALECT,
+    "anthropic_messages": anthropic_messages.DIALECT,
+}
 """Those that meet in the canonical conversation."""
 
 DIALECTS: Final[Mapping[DialectName, Passing]] = {**CHAT_DIALECTS}
@@ -76,18 +79,20 @@ def bridge(
     return refuse("unsupported_parameter", f"A request of {client} ({asked}) has no way to a provider of {provider}.")
 
 
-def _said(refusal: Refusal) -> Said:
-    return Said(refusal.message, refusal.rule.kind, refusal.code, refusal.param)
+def _said(dialect: DialectName, refusal: Refusal) -> Said:
+    rule = refusal.rule
+    kind = rule.anthropic if dialect == "anthropic_messages" else rule.kind
+    return Said(refusal.message, kind, refusal.code, refusal.param)
 
 
 def write_refusal(dialect: DialectName, refusal: Refusal, request_id: str) -> bytes:
     """An error body in the caller's dialect."""
-    return DIALECTS[dialect].write_error(refusal.rule.status, _said(refusal), request_id)
+    return DIALECTS[dialect].write_error(refusal.rule.status, _said(dialect, refusal), request_id)
 
 
 def error_event(dialect: DialectName, refusal: Refusal, request_id: str) -> bytes:
     """The in-band error of a begun stream; no success terminator."""
-    return DIALECTS[dialect].write_error_event(refusal.rule.status, _said(refusal), request_id)
+    return DIALECTS[dialect].write_error_event(refusal.rule.status, _said(dialect, refusal), request_id)
 
 
 def receipt_comment(fields: Mapping[str, str]) -> bytes:

@@ -40,6 +40,13 @@ class Target(msgspec.Struct, frozen=True):
         return min((limit for limit in limits if limit is not None), default=None)
 
 
+class Written(msgspec.Struct, frozen=True):
+    """A provider's request. `dropped`: what could not be sent with just these turns and limits, in our words."""
+
+    fields: dict[str, object]
+    dropped: tuple[str, ...] = ()
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What reading and writing an answer needs of its request.
 
@@ -137,7 +144,7 @@ class Dialect(Passing):
 
     carries: frozenset[Feature]
     read_request: Callable[[bytes, Fields], Reading | Refusal]
-    write_request: Callable[[Conversation, Target], dict[str, object]]
+    write_request: Callable[[Conversation, Target], Written]
     read_answer: Callable[[bytes, Reply], Answer | Said]
     write_answer: Callable[[Answer, Reply], bytes]
     reader: Callable[[Reply], StreamReader]

@@ -58,10 +58,11 @@ class HubBridge(Bridge):
             return dropped
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
         written = self._provider.write_request(reading.conversation, target)
-        stripped = tuple(name for name in written if name in target.refused_params)
-        sent = {name: value for name, value in written.items() if name not in stripped}
+        stripped = tuple(name for name in written.fields if name in target.refused_params)
+        sent = {name: value for name, value in written.fields.items() if name not in stripped}
         path = self._provider.path(target) + self._setting.row.query
-        return Outgoing(path, msgspec.json.encode(sent), self._provider.headers(NO_HEADERS), (*dropped, *stripped))
+        named = (*dropped, *written.dropped, *stripped)
+        return Outgoing(path, msgspec.json.encode(sent), self._provider.headers(NO_HEADERS), named)
 
     def _replied(self, conversation: chat.Conversation, *, is_usage_asked: bool) -> Reply:
         setting = self._setting

@@ -23,8 +23,10 @@ def effort_of(reasoning: chat.Reasoning) -> chat.Effort | None:
     """The word for it."""
     if reasoning.effort is not None or reasoning.budget_tokens is None:
         return reasoning.effort
-    budget = reasoning.budget_tokens
-    return next((word for limit, word in _LADDER if budget <= limit), "high")
+    for limit, word in _LADDER:
+        if reasoning.budget_tokens <= limit:
+            return word
+    return "high"
 
 
 def budget_of(reasoning: chat.Reasoning) -> int | None:
@@ -32,3 +34,19 @@ def budget_of(reasoning: chat.Reasoning) -> int | None:
     if reasoning.budget_tokens is not None or reasoning.effort is None:
         return reasoning.budget_tokens
     return _BUDGETS[reasoning.effort]
+
+
+def read_effort(word: str | None) -> chat.Effort | None:
+    """A known word; others are none of ours."""
+    return _WORDS.get(word or "")
+
+
+_WORDS: Final[dict[str, chat.Effort]] = {
+    "none": "none",
+    "minimal": "minimal",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "xhigh",
+    "max": "max",
+}

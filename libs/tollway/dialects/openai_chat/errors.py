@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from tollway.dialects.bodies import fits
 from tollway.dialects.classify import Said
 
 _TYPES: Final = {
@@ -35,11 +36,7 @@ _bodies: Final = msgspec.json.Decoder(_Body)
 
 def is_own_error(body: bytes) -> bool:
     """Whether a client reads this body as it is."""
-    try:
-        _bodies.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    return fits(_bodies, body)
 
 
 def write_error(status: int, said: Said, request_id: str) -> bytes:

@@ -7,7 +7,7 @@ import msgspec
 
 from tollway.dialects import bodies, media, turns
 from tollway.dialects.bodies import Fields
-from tollway.dialects.dialect import Target
+from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature, Use
 from tollway.dialects.openai_chat import schema, thoughts
 from tollway.dialects.reading import (
@@ -20,7 +20,7 @@ from tollway.dialects.reading import (
     top_level_uses,
     unread_fields,
 )
-from tollway.dialects.thinking import effort_of
+from tollway.dialects.thinking import effort_of, read_effort
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
 
@@ -33,7 +33,7 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
         "reasoning_effort", "reasoning_budget", "verbosity", "user",
     }
 )  # fmt: skip
-"""Providers of this dialect may carry more, by their row: `thinking`, `thinking_signature`, `cache_control`, `top_k`."""
+"""By their row, providers may carry more: `thinking`, `thinking_signature`, `cache_control`, `top_k`."""
 
 TOP: Final[TopLevel] = {
     **dict.fromkeys(
@@ -294,22 +294,6 @@ def _read_reasoning(request: schema.Request, uses: Uses) -> chat.Reasoning | Non
     return chat.Reasoning(effort, given.max_tokens, is_shown)
 
 
-def read_effort(word: str | None) -> chat.Effort | None:
-    """A known word; others are none of ours."""
-    return _EFFORTS.get(word or "")
-
-
-_EFFORTS: Final[dict[str, chat.Effort]] = {
-    "none": "none",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-    "max": "max",
-}
-
-
 def _read_sampling(request: schema.Request, uses: Uses) -> chat.Sampling:
     if request.temperature is not None:
         uses.append(Use("temperature_above_1" if request.temperature > 1 else "temperature", "temperature"))
@@ -335,11 +319,11 @@ def _read_logprobs(request: schema.Request, uses: Uses) -> int | None:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write_request(conversation: chat.Conversation, target: Target) -> dict[str, object]:
+def write_request(conversation: chat.Conversation, target: Target) -> Written:
     """The provider's request."""
     sampling = conversation.sampling
     limit = target.output_limit(conversation)
-    return present(
+    fields = present(
         model=target.model_sent,
         messages=[turn for message in conversation.messages for turn in _write_message(message, target)],
         tools=[_write_tool(tool, target) for tool in conversation.tools] or None,
@@ -363,6 +347,7 @@ def write_request(conversation: chat.Conversation, target: Target) -> dict[str, 
         stream_options=_USAGE if target.is_stream and target.row.usage_in_stream == "ask" else None,
         **({target.output_limit_param or "max_tokens": limit} if limit is not None else {}),
     )
+    return Written(fields)
 
 
 _USAGE: Final = {"include_usage": True}
