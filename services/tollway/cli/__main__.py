@@ -69,6 +69,57 @@ def migrate(data: Data = Path(".tollway"), database_url: DatabaseUrl = "") -> No
     migrate_module.command(data, database_url)
 
 
+@app.command()
+def doctor(
+    data: Data = Path(".tollway"),
+    database_url: DatabaseUrl = "",
+    base_url: Annotated[str, typer.Option(help="Where the gateway is.")] = "",
+) -> None:
+    """Say what is well and what is not; exit code 1 when something is wrong."""
+    from tollway.cli import doctor as doctor_module
+
+    findings = doctor_module.examine(
+        data, database_url=database_url, base_url=base_url or doctor_module.base_url_of(data)
+    )
+    for finding in findings:
+        print(f"{finding.level:<5}{finding.what:<18}{finding.detail}")
+    failed = sum(finding.level == "fail" for finding in findings)
+    print(f"doctor: {len(findings)} checked, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(archive: Path, data: Data = Path(".tollway")) -> None:
+    """Save everything that cannot be made again (with every key) into one archive; the gateway may run."""
+    from tollway.cli import backup as backup_module
+
+    saved = backup_module.backup(data, archive)
+    print(f"{archive}: {len(saved.names)} files. It has every key: keep it like a password.")
+    if "journal.db" not in saved.names:
+        print("The database is PostgreSQL: save it with pg_dump besides.")
+
+
+@app.command()
+def restore(archive: Path, data: Data = Path(".tollway")) -> None:
+    """Unpack a backup into a new data directory."""
+    from tollway.cli import backup as backup_module
+
+    saved = backup_module.restore(archive, data)
+    print(f"{data}: {len(saved.names)} files of Tollway {saved.version}. Start it with `tollway up --data {data}`.")
+
+
+@app.command()
+def simulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 9090,
+) -> None:
+    """Run the provider that behaves and misbehaves on command, by itself."""
+    from tollway.simulator.server import run
+
+    run(host, port)
+
+
 @app.command(name="version")
 def show_version() -> None:
     """Print the version."""
