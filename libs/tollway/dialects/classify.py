@@ -82,7 +82,7 @@ def classify(status: int, said: Said | None) -> ErrorClass:
         by_word = _BY_WORD.get(said.code.lower()) or _BY_WORD.get(said.kind.lower())
         if by_word == "bad_request" or by_word is None:
             by_word = _by_phrase(said.message, status) or by_word
-        if by_word is not None:
+        if by_word is not None and not (by_word in _VAGUE and status in _BY_STATUS):
             return by_word
     return by_status(status)
 
@@ -102,6 +102,9 @@ def _by_phrase(message: str, status: int) -> ErrorClass | None:
         return None
     return next((named for pattern, named in _BY_PHRASE if pattern.search(message)), None)
 
+
+_VAGUE: Final = frozenset(("bad_request", "server"))
+"""`invalid_request_error` comes with 404, 409 and 413, `server_error` with 408: there the status says more."""
 
 _STATUS_SPEAKS: Final = frozenset({401, 403, 500, 502, 503, 504, 529})
 """Here the status is clearer than any phrase."""
