@@ -82,7 +82,7 @@ _CACHES: Final = msgspec.json.Decoder(_CacheControl | None)
 
 def read_cache(raw: msgspec.Raw, path: str, uses: Uses) -> Cache | None:
     """A breakpoint: `{"type": "ephemeral", "ttl": …}`. Anything that is not an object is none."""
-    if bytes(raw[:1]) != b"{":
+    if not bytes(raw).startswith(b"{"):
         return None
     uses.append(Use("cache_control", path))
     try:
