@@ -131,6 +131,7 @@ class Attempting:
                 {**outgoing.headers, **way.headers},
                 outgoing.body,
                 connect_s=allow.connect_s,
+                on_sent=run.was_sent,
             )
         except ValueError:
             run.fault = made.failed("bad_request", "The model's name cannot be sent to this provider.")
@@ -215,6 +216,7 @@ class _Streaming:
         run.usage = step.usage or run.usage
         run.stop_reason = step.stop_reason or run.stop_reason
         run.model_answered = step.model_answered or run.model_answered
+        run.notes += step.notes
         run.fault = step.fault
         run.sample.add(step.out, step.text_bytes)
         if run.has_content:
@@ -269,6 +271,7 @@ def _read_whole(run: Running, made: Bridge, status: int, body: bytes) -> None:
         run.fault, run.usage = served, served.usage
         return
     run.usage, run.stop_reason, run.model_answered = served.usage, served.stop_reason, served.model_answered
+    run.notes = served.notes
     run.sample.add(served.body, served.text_bytes)
     run.last = served.body
 

@@ -29,7 +29,7 @@ def whole(
     reported: Usage | None, count_input: Callable[[], Counted], count_output: Callable[[], Counted]
 ) -> tuple[Usage, Certainty]:
     """Usage of an answer that is complete: what the provider reported, and counts for what it did not."""
-    usage = reported or Usage()
+    usage = _believed(reported or Usage(), count_output)
     certainty: Certainty = "reported"
     if usage.tokens_input is None:
         tokens, certainty = count_input()
@@ -39,6 +39,15 @@ def whole(
         usage = msgspec.structs.replace(usage, tokens_output=tokens)
         certainty = weaker(certainty, how)
     return usage, certainty
+
+
+def _believed(usage: Usage, count_output: Callable[[], Counted]) -> Usage:
+    """No input at all is not true of any request, and no output is not true where there is some."""
+    if usage.tokens_input == 0:
+        usage = msgspec.structs.replace(usage, tokens_input=None)
+    if usage.tokens_output == 0 and count_output()[0]:
+        usage = msgspec.structs.replace(usage, tokens_output=None)
+    return usage
 
 
 def partial(

@@ -180,7 +180,7 @@ class Pursuit:
         )
         if run.number > 1:
             budget.failed_again()
-        if run.has_content or failure.error_class == "timeout":
+        if run.has_content or (failure.error_class == "timeout" and run.is_sent):
             run.usage, _ = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
         reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
         self._record(run, run.row(decision.action, reason=reason))
@@ -242,7 +242,7 @@ class Pursuit:
     def _partly(self, run: Running, outcome: Outcome, *, completion: Completion, refusal: Refusal | None) -> Ending:
         run.ended_ns = clock.now_ns()
         usage, certainty = billing.NOTHING_USED, "reported"
-        if run.way is not None:
+        if run.is_billed_when_broken_off:
             usage, certainty = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
         run.usage = usage
         self._record(run, run.row("fail_fast", completion=completion, reason=outcome))

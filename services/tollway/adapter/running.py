@@ -39,6 +39,7 @@ class Running:
         "is_streaming",
         "last",
         "model_answered",
+        "notes",
         "number",
         "path",
         "refusal",
@@ -65,6 +66,7 @@ class Running:
         self.error_type = ""
         self.status: int | None = None
         self.body = b""
+        self.notes: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
         self.stop_reason = self.model_answered = ""
         self.has_content = self.is_cut = self.is_sent = False
@@ -85,6 +87,20 @@ class Running:
         """What the state machine is told; None: it did not fail."""
         fault = self.fault
         return None if fault is None else Failure(fault.error_class, fault.retry_after_s, self.has_content)
+
+    def was_sent(self) -> None:
+        """The request is on the wire: from now on the provider may bill it."""
+        self.is_sent = True
+
+    @property
+    def is_billed_when_broken_off(self) -> bool:
+        """Whether the provider may bill an attempt that is given up now. One that stops billing when it is hung up on
+        bills nothing before the first content of a stream.
+        """
+        if not self.is_sent or self.way is None:
+            return False
+        is_stopped = self.is_streaming and self.way.row.cancel_stops_billing
+        return self.has_content or self.usage is not None or not is_stopped
 
     def counts(self, *, bound: int) -> tuple[Callable[[], Counted], Callable[[], Counted]]:
         """Counters of this attempt's input and output, for what the provider did not report."""

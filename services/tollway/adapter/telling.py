@@ -29,6 +29,16 @@ class Teller:
     def attempt(self, work: Work, run: Running, row: Attempt, *, trace: str, parent_id: str) -> None:
         """An attempt has ended."""
         self._count(run, row)
+        if run.notes:
+            self._telemetry.log(
+                "warning",
+                "provider_answer_odd",
+                request_id=work.request_id,
+                attempt_id=run.id,
+                provider=row.provider,
+                model=row.model,
+                reason="; ".join(dict.fromkeys(run.notes[:8])),
+            )
         if run.refusal is None and (run.fault is None or run.fault.error_class not in NO_HEALTH):
             self._note(run)
         if self._telemetry.is_tracing and trace:

@@ -100,15 +100,25 @@ class Upstream:
         self._links: set[Link] = set()
 
     async def call(
-        self, target: Target, path: str, headers: Mapping[str, str], body: bytes, *, connect_s: float
+        self,
+        target: Target,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        connect_s: float,
+        on_sent: Callable[[], None] | None = None,
     ) -> Answer:
-        """POST and wait for the head of the answer. `connect_s` limits name look-up, connection and TLS together.
+        """POST and wait for the head of the answer. `connect_s` limits name look-up, connection and TLS together;
+        `on_sent` is called when the request has been handed to the connection.
 
         Raises ValueError if path or headers could not be sent as they are.
         """
         head = _head(target, path, headers, len(body))
         link = self._rested(target) or await self._connected(target, connect_s)
         answer = link.send(head, body)
+        if on_sent is not None:
+            on_sent()
         try:
             await answer.begun()
         except BaseException:

@@ -48,7 +48,8 @@ def shown(run: Running, fault: Fault, *, attempts: int) -> Verdict:
     """One candidate's own error, in the client's dialect and with the provider's status."""
     if run.refusal is not None:
         return Verdict(refusal=run.refusal)
-    code = REFUSAL_OF_CLASS.get(fault.error_class)
+    is_silent = run.error_type == "cut" and run.status is None
+    code = "upstream_unreachable" if is_silent else REFUSAL_OF_CLASS.get(fault.error_class)
     if code is not None or not fault.body:
         return Verdict(refusal=refuse(code or "upstream_error", fault.message))
     headers = {} if fault.retry_after_s is None else {"retry-after": str(max(1, round(fault.retry_after_s)))}
