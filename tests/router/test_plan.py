@@ -5,10 +5,9 @@ import pytest
 
 from tests.router.conftest import Router, principal_of
 from tollway.router.catalog import Catalog
-from tollway.router.domain import View, plan
 from tollway.router.offers import NOTHING_KNOWN
 from tollway.wire.access import Access, ApiSurface, CustomProvider, ProviderKeyRef, Rule, Step
-from tollway.wire.plan import Plan, PlanRoute
+from tollway.wire.plan import Plan
 from tollway.wire.refusals import Refusal
 
 KEYS = (
@@ -224,9 +223,9 @@ def test_a_surface_that_a_provider_cannot_serve_is_refused(router: Router) -> No
 
 
 def test_a_missing_credential_is_not_blamed_on_the_caller_before_any_adapter_was_heard(catalog: Catalog) -> None:
-    answer = plan(View(catalog, NOTHING_KNOWN), PlanRoute(principal_of(), ("gpt-4o",), "chat"))
-    assert isinstance(answer, Refusal)
-    assert answer.code == "gateway_unavailable"
+    router = Router(catalog)
+    router.view = msgspec.structs.replace(router.view, offers=NOTHING_KNOWN)
+    assert router.refusal("gpt-4o") == "gateway_unavailable"
 
 
 def test_a_key_for_a_provider_whose_address_nobody_knows_is_no_way_in(catalog: Catalog) -> None:

@@ -4,17 +4,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.router.conftest import principal_of
 from tollway import clock, settings
 from tollway.bus.memory import Broker, MemoryBus
-from tollway.router.handlers import Room, build
+from tollway.router.handlers import build
+from tollway.router.room import Room
 from tollway.runtime import Edge
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.envelope import Context
-from tollway.wire.plan import HealthChanged, ListModels, ModelList, Plan, PlanRoute
+from tollway.wire.plan import (
+    AskHealth,
+    HealthChanged,
+    HealthReport,
+    HealthSeen,
+    ListModels,
+    ModelList,
+    Plan,
+    PlanRoute,
+)
 from tollway.wire.refusals import Refusal
 from tollway.wire.work import Beat
 
@@ -123,3 +134,90 @@ async def test_overrides_that_cannot_be_used_stop_the_start_with_a_sentence(tmp_
         overrides.write_text(text)
     with pytest.raises(settings.SettingsError, match=r"TOLLWAY_CATALOG_FILE: .*catalog\.json"):
         build(edge_of(MemoryBus("router-1", Broker()), TOLLWAY_CATALOG_FILE=str(overrides)))
+
+
+def failures(model: str, count: int = 10, **fields: object) -> HealthSeen:
+    note = HealthSeen("simulator", model, "managed:simulator", failures=count, error_class="server")
+    return msgspec.structs.replace(note, **fields)
+
+
+def cooling(model: str) -> HealthSeen:
+    """The provider named a wait of 50 ms."""
+    return failures(model, 1, error_class="rate_limit", cool_until_ms=clock.now_ms() + 50)
+
+
+async def models_of(world: World, *asked: str) -> list[str]:
+    answer = await world.plan(*asked)
+    assert isinstance(answer, Plan)
+    return [candidate.model for candidate in answer.candidates]
+
+
+async def ready(world: World) -> None:
+    world.beat("simulator")
+    await until(lambda: not world.room.not_ready())
+
+
+async def test_a_target_that_fails_goes_last_and_everybody_hears_of_it(world: World) -> None:
+    await ready(world)
+    told: list[HealthChanged] = []
+    await world.bus.listen(
+        subjects.HEALTH_CHANGED, [HealthChanged], lambda change, _context, _subject: told.append(change)
+    )
+    world.bus.tell(subjects.HEALTH_SEEN, failures("fail-503"))
+    await until(lambda: bool(told))
+    assert (told[0].model, told[0].state) == ("fail-503", "open")
+    assert await models_of(world, "simulator:fail-503", "simulator:echo") == ["echo", "fail-503"]
+    assert world.room.telemetry.gauge("tollway_candidates_out", "simulator").value == 1
+
+
+async def test_after_its_cool_down_exactly_one_request_probes_it(world: World) -> None:
+    await ready(world)
+    world.bus.tell(subjects.HEALTH_SEEN, cooling("slow"))
+    await until(lambda: bool(world.room.health.trouble))
+    await until(lambda: world.room.health.standing("simulator", "slow", "managed:simulator").is_free)
+    orders = [await models_of(world, "simulator:slow", "simulator:echo") for _ in range(5)]
+    assert orders == [["slow", "echo"]] + [["echo", "slow"]] * 4
+    world.bus.tell(subjects.HEALTH_SEEN, HealthSeen("simulator", "slow", "managed:simulator", successes=1))
+    await until(lambda: not world.room.health.trouble)
+    assert await models_of(world, "simulator:slow", "simulator:echo") == ["slow", "echo"]
+    assert world.room.telemetry.gauge("tollway_candidates_out", "simulator").value == 0
+
+
+async def test_of_two_routers_one_lets_probe(world: World) -> None:
+    await ready(world)
+    world.bus.tell(subjects.beat("router", "router-!"), Beat("router", "router-!", 0))
+    world.beat("simulator", node="adapter-2")
+    await until(lambda: not world.room.view.is_prober)
+    world.bus.tell(subjects.HEALTH_SEEN, cooling("slow"))
+    await until(lambda: world.room.health.standing("simulator", "slow", "managed:simulator").is_free)
+    assert await models_of(world, "simulator:slow", "simulator:echo") == ["echo", "slow"]
+
+
+async def test_explaining_shows_reasons_and_gives_no_probe_away(world: World) -> None:
+    await ready(world)
+    world.bus.tell(subjects.HEALTH_SEEN, cooling("slow"))
+    await until(lambda: world.room.health.standing("simulator", "slow", "managed:simulator").is_free)
+    question = PlanRoute(principal_of(), ("simulator:slow", "simulator:echo", "nobody:x"), "chat", strategy="cheapest")
+    answer = await world.bus.ask(subjects.ROUTE_EXPLAIN, question, Plan, timeout_s=2)
+    assert isinstance(answer, Plan)
+    assert answer.strategy == "cheapest"
+    assert [skipped.reason.partition(":")[0] for skipped in answer.skipped] == ["model_unknown", "half_open"]
+    assert answer.reasons[0] == "step 1, managed; 1.25 dollars a million tokens; not tried lately"
+    assert "1 tries lately, 100% failed" in answer.reasons[1]
+    assert world.room.health.standing("simulator", "slow", "managed:simulator").is_free
+
+
+async def test_health_is_asked_for_over_the_bus(world: World) -> None:
+    await ready(world)
+    world.bus.tell(subjects.HEALTH_SEEN, failures("fail-500"))
+    await until(lambda: bool(world.room.health.trouble))
+    report = await world.bus.ask(subjects.ROUTE_HEALTH, AskHealth("simulator"), HealthReport, timeout_s=2)
+    assert isinstance(report, HealthReport)
+    assert (report.targets[0].model, report.targets[0].state, report.targets[0].failures) == ("fail-500", "open", 10)
+
+
+async def test_the_operator_names_the_models_of_auto() -> None:
+    room = build(edge_of(MemoryBus("router-1", Broker()), TOLLWAY_AUTO_MODELS="simulator:slow, openai:gpt-4o"))
+    assert room.view.auto_models == ("simulator:slow", "openai:gpt-4o")
+    with pytest.raises(settings.SettingsError, match="TOLLWAY_AUTO_MODELS"):
+        build(edge_of(MemoryBus("router-1", Broker()), TOLLWAY_AUTO_MODELS="gpt-4o"))

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tollway.router.catalog import Catalog
-from tollway.router.domain import View, way_to
 from tollway.router.resolve import Target, custom_target, is_reachable, listed_target, resolve
+from tollway.router.ways import View, way_to
 from tollway.wire.access import Principal
 from tollway.wire.plan import ListModels, ModelCard, ModelList, PlanRoute, Surface
 from tollway.wire.refusals import Refusal
@@ -52,7 +52,7 @@ def _listed(catalog: Catalog, provider: str) -> Iterator[Target]:
 
 def _refusal(view: View, question: ListModels, target: Target) -> Refusal | None:
     surface: Surface = "embeddings" if target.model is not None and target.model.is_embedding else "chat"
-    return way_to(view, PlanRoute(question.principal, (), surface), target, param="model").refusal
+    return way_to(view, PlanRoute(question.principal, (), surface), target, asked="", param="model").refusal
 
 
 def _card(target: Target, model_id: str) -> ModelCard:
