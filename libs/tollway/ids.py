@@ -1,13 +1,9 @@
 """Ids carry their kind and sort by time: `rq_01JD…` is a prefix and a ULID (48 bits of milliseconds, 80 random).
 
 Within a process they also sort by creation inside one millisecond, as the ULID specification asks of generators.
-
-Ids are no secrets, so their randomness comes from a generator seeded once by the system (0.1 us) and not from the
-system each time (1 to 3 us, a dozen times a request). Keys are drawn elsewhere, from the system.
 """
 
 import os
-import random
 import threading
 from typing import Final
 
@@ -24,12 +20,11 @@ class _Generator:
 
     def __init__(self) -> None:
         self._last = 0
-        self.bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311  no secrets
         self._lock = threading.Lock()
 
     def next(self) -> int:
         with self._lock:
-            fresh = (clock.now_ms() << _RANDOM_BITS) | self.bits(_RANDOM_BITS)
+            fresh = (clock.now_ms() << _RANDOM_BITS) | int.from_bytes(os.urandom(10), "big")
             is_same_ms = fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
             self._last = self._last + 1 + fresh % (1 << 32) if is_same_ms else fresh
             return self._last
@@ -67,10 +62,10 @@ def ulid_ms(identifier: str) -> int:
 
 
 def new_span_id() -> str:
-    """16 hex digits, never all zero."""
-    return f"{_generator.bits(64) or 1:016x}"
+    """16 hex digits (all zero, which a trace may not have, once in 2^64)."""
+    return os.urandom(8).hex()
 
 
 def new_trace_id() -> str:
-    """32 hex digits, never all zero."""
-    return f"{_generator.bits(128) or 1:032x}"
+    """32 hex digits."""
+    return os.urandom(16).hex()
