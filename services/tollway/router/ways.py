@@ -1,0 +1,172 @@
+"""The ways into one target: its rule's steps become candidates, as far as scope, capability, surface, credentials and
+price allow. Every candidate of every plan comes through `way_to`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from tollway.dialects.providers import dialect_for, dialect_of
+from tollway.dialects.rows import ProviderRow
+from tollway.router import capability, scope
+from tollway.router.auto import PREFERRED
+from tollway.router.catalog import Catalog
+from tollway.router.health import Health
+from tollway.router.offers import DEFAULT_POOL, Offers
+from tollway.router.resolve import Target
+from tollway.wire.access import CustomProvider, ProviderKeyRef, Step
+from tollway.wire.plan import Candidate, DialectName, PlanRoute, Skipped, Surface
+from tollway.wire.refusals import Refusal, refuse
+
+MANAGED: Final = Step("managed")
+
+
+class View(msgspec.Struct, frozen=True):
+    """What the router knows at the moment of a question. `is_prober`: of several routers, the one that lets probe."""
+
+    catalog: Catalog
+    offers: Offers
+    health: Health
+    is_prober: bool = True
+    auto_models: tuple[str, ...] = PREFERRED
+
+
+class Way(msgspec.Struct, frozen=True):
+    """One target's candidates and those left out, or why it has none. `asked`: the name that led here."""
+
+    asked: str
+    candidates: tuple[Candidate, ...] = ()
+    refusal: Refusal | None = None
+    skipped: tuple[Skipped, ...] = ()
+
+
+def way_to(view: View, question: PlanRoute, target: Target, *, asked: str, param: str) -> Way:
+    """The candidates of one target, as far as scope, surface, credentials and price allow."""
+    refusal = scope.check(question.principal.access, target.provider, target.model_id, param=param)
+    refusal = refusal or capability.check(target, question, param=param)
+    if refusal is not None:
+        return Way(asked, refusal=refusal)
+    dialect = dialect_for(target.row, question.surface, target.model_sent)
+    if dialect is None:
+        return Way(asked, refusal=_no_surface(target, question.surface, param=param))
+    entries = list(_entries(view.offers, question, target))
+    affordable = [entry for entry in entries if entry.key is not None or _is_priced(target)]
+    if not affordable:
+        return Way(asked, refusal=_no_entry(view.offers, target, is_unpriced=bool(entries), param=param))
+    skipped = [Skipped(target.provider, target.model_id, "managed", "model_unpriced")] * (
+        len(entries) > len(affordable)
+    )
+    return Way(asked, tuple(_candidate(target, dialect, entry) for entry in affordable), None, tuple(skipped))
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A way into a provider: the account's key, or the operator's credential (None) in a pool."""
+
+    key: ProviderKeyRef | None
+    step: int
+    pool: str
+
+
+KEYLESS: Final = ProviderKeyRef("", "", "")
+"""For an account's own provider that wants no key."""
+
+
+def _entries(offers: Offers, question: PlanRoute, target: Target) -> Iterator[Entry]:
+    principal = question.principal
+    keys = [key for key in principal.provider_keys if key.provider == target.provider]
+    steps = scope.steps_for(principal.rules, target.provider, target.model_id)
+    pool = target.custom.pool if target.custom is not None else DEFAULT_POOL
+    managed_pool = offers.pools.get(target.provider) if target.custom is None else None
+    for number, step in enumerate(_default_steps(keys, target.custom) if steps is None else steps):
+        if step.type == "user":
+            yield from (Entry(key, number, pool) for key in _keys_of(step, keys, target, offers))
+        elif managed_pool is not None:
+            yield Entry(None, number, managed_pool)
+
+
+def _default_steps(keys: list[ProviderKeyRef], custom: CustomProvider | None) -> tuple[Step, ...]:
+    """Without a rule: the account's keys, the most recently added first, then the operator's credential."""
+    own = Step("user", tuple(key.id for key in keys))
+    return (own,) if custom is not None else (own, MANAGED)
+
+
+def _keys_of(
+    step: Step, keys: list[ProviderKeyRef], target: Target, offers: Offers
+) -> tuple[ProviderKeyRef, ...] | list[ProviderKeyRef]:
+    if target.custom is not None and not keys:
+        return (KEYLESS,)
+    if not _is_addressable(target.row, offers):
+        return ()
+    return [key for key_id in step.key_ids for key in keys if key.id == key_id]
+
+
+def _is_addressable(row: ProviderRow, offers: Offers) -> bool:
+    """Whether the adapters know where the provider is: some addresses need a variable of the operator's."""
+    return row.id in offers.pools or (bool(row.base_url) and "$" not in row.base_url)
+
+
+def _is_priced(target: Target) -> bool:
+    return target.model is not None and target.model.price is not None
+
+
+def _candidate(target: Target, dialect: DialectName, entry: Entry) -> Candidate:
+    model, custom, key = target.model, target.custom, entry.key
+    return Candidate(
+        provider=target.provider,
+        provider_name=target.provider_name,
+        model=target.model_id,
+        model_name=target.model_name,
+        model_sent=target.model_sent,
+        dialect=dialect,
+        credential_id=f"managed:{target.provider}" if key is None else key.id,
+        is_managed=key is None,
+        credential_name="" if key is None else key.name,
+        base_url=custom.base_url if custom is not None else "",
+        pool=entry.pool,
+        price=model.price if model is not None else None,
+        tokens_window=model.tokens_window if model is not None else 0,
+        tokens_output_max=model.tokens_output_max if model is not None else 0,
+        is_output_cap_with_reasoning=_is_cap_whole(target),
+        step=entry.step,
+        is_private_address_allowed=custom is not None and custom.is_private_address_allowed,
+        supported_params=_supported_params(custom, dialect) if custom is not None else None,
+    )
+
+
+def _is_cap_whole(target: Target) -> bool:
+    """A model that does not reason has nothing that an output limit could leave out."""
+    return target.row.is_output_cap_with_reasoning or (target.model is not None and not target.model.is_reasoning)
+
+
+def _supported_params(custom: CustomProvider, dialect: DialectName) -> tuple[str, ...] | None:
+    surfaces = (each for each in custom.surfaces if dialect_of(each.format, each.surface) == dialect)
+    return next((surface.supported_params for surface in surfaces), None)
+
+
+def _no_surface(target: Target, surface: Surface, *, param: str) -> Refusal:
+    return refuse(
+        "unsupported_parameter",
+        f"The provider '{target.provider}' cannot serve {surface} requests.",
+        param=param,
+        details={"provider": target.provider, "surface": surface},
+    )
+
+
+def _no_entry(offers: Offers, target: Target, *, is_unpriced: bool, param: str) -> Refusal:
+    if is_unpriced:
+        return refuse(
+            "model_unpriced",
+            f"The model '{target.provider}:{target.model_id}' has no price, so it needs your own provider key.",
+            param=param,
+            details={"provider": target.provider, "model": target.model_id},
+        )
+    if not offers.is_known:
+        return refuse("gateway_unavailable", "No adapter was heard yet.", retry_after_s=1, details={"cause": "offers"})
+    return refuse(
+        "no_provider_key",
+        f"There is no credential for the provider '{target.provider}' under this key's configuration;"
+        " add a provider key or allow managed.",
+        param=param,
+        details={"provider": target.provider},
+    )
