@@ -5,7 +5,7 @@ events. Amounts are integer nano-dollars, times Unix milliseconds. `lots` are sl
 Refusals are not events. New fields are optional; another meaning is another type.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,9 @@ from tollway.wire.usage import Attempt, Certainty, Outcome, Usage
 
 Slices: TypeAlias = list[tuple[str, int]]
 """Amounts taken from lots, in burn order."""
+
+NO_REPORT: Final = msgspec.Raw(b"null")
+"""Where no adapter reported. (A union of Raw and None would decode as None alone.)"""
 
 Status: TypeAlias = Literal["active", "suspended", "closed"]
 
@@ -189,7 +192,7 @@ class HoldVoided(Event, tag="hold.voided", frozen=True):
     key: str
     reason: str
     released: int
-    report: msgspec.Raw | None = None
+    report: msgspec.Raw = NO_REPORT
     digest: str = ""
     operator_cost: int = 0
 
@@ -210,7 +213,7 @@ class UsageConflicted(Event, tag="usage.conflict", frozen=True):
     reason: Literal["differs", "voided", "unknown", "account"]
     seen: str
     kept: str
-    report: msgspec.Raw | None = None
+    report: msgspec.Raw = NO_REPORT
     operator_cost: int = 0
 
 

@@ -124,7 +124,7 @@ def _settled_late(rows: Rows, event: ev.HoldSettledLate, _identifier: str, _at_m
 def _voided(rows: Rows, event: ev.HoldVoided, _identifier: str, _at_ms: int) -> None:
     _move(rows, event.account, available=event.released, held=-event.released)
     rows.endings[event.account, event.hold] = ("voided", 0)
-    if event.report is not None:
+    if _has_report(event):
         _usage(rows, event, 0)
 
 
@@ -135,10 +135,14 @@ def _expired(rows: Rows, event: ev.HoldExpired, _identifier: str, _at_ms: int) -
 
 def _conflicted(rows: Rows, event: ev.UsageConflicted, _identifier: str, _at_ms: int) -> None:
     """Attempts of a request that was voided before its fact came are shown, without a charge."""
-    if event.reason == "voided" and event.report is not None:
+    if event.reason == "voided" and _has_report(event):
         rows.replaced.append((event.account, event.hold))
         _usage(rows, event, 0, is_counted=False)
         rows.endings[event.account, event.hold] = ("conflict", 0)
+
+
+def _has_report(event: ev.HoldVoided | ev.UsageConflicted) -> bool:
+    return bytes(event.report) != bytes(ev.NO_REPORT)
 
 
 def _usage(rows: Rows, event: Any, charged: int, *, is_counted: bool = True) -> None:

