@@ -30,6 +30,8 @@ QUESTIONS = (
     ("adapter", "ledger", subjects.hold(3)),
     ("adapter", "ingress", subjects.body("ingress-1")),
     ("router", "adapter", subjects.ASK_OFFER),
+    ("ledger", "ledger", subjects.credit(3)),
+    ("ingress", "adapter", subjects.probe("default")),
     ("cli", "ledger", subjects.credit(3)),
     ("cli", "auth", subjects.AUTH_MANAGE),
 )

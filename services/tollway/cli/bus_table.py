@@ -17,8 +17,8 @@ ANSWERED: Final[dict[str, tuple[str, ...]]] = {
     "ingress": ("adapter",),
     "auth": ("ingress", "adapter", "cli"),
     "router": ("ingress", "cli"),
-    "adapter": ("router",),
-    "ledger": ("ingress", "adapter", "cli"),
+    "adapter": ("router", "ingress"),
+    "ledger": ("ingress", "adapter", "ledger", "cli"),
 }
 """Whose questions a role answers: it may publish to their inboxes."""
 
@@ -78,6 +78,7 @@ TABLE: Final[dict[str, Grants]] = {
             subjects.CREDIT_ALL,
             subjects.LEDGER_QUERY,
             subjects.dispatch("*"),
+            subjects.probe("*"),
             subjects.flow("*"),
             subjects.WITNESS_ALL,
             subjects.TRACE_KEEP,
@@ -122,6 +123,7 @@ TABLE: Final[dict[str, Grants]] = {
         ),
         subscribe=(
             subjects.dispatch("*"),
+            subjects.probe("*"),
             subjects.flow("*"),
             subjects.settled("*"),
             subjects.ASK_OFFER,
@@ -133,6 +135,7 @@ TABLE: Final[dict[str, Grants]] = {
         publish=(
             subjects.settled("*"),
             subjects.LEDGER_BLOCKS_ALL,
+            subjects.CREDIT_ALL,  # a balance is asked of the process that owns the journal
             "$JS.API.STREAM.CREATE.LEDGER",
             *_reads("USAGE", "LEDGER"),
         ),

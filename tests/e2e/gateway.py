@@ -1,0 +1,175 @@
+"""`tollway up` as a process of its own, the way a stranger starts it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import openai
+import psutil
+
+from tests.conftest import free_port
+from tollway.bus.nats import connect
+from tollway.wire import subjects
+from tollway.wire.queries import Balance, GetBalance
+
+READY_WITHIN_S: Final = 60.0
+END_WITHIN_S: Final = 45.0
+KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+
+
+def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Ours without providers' keys: the simulator is the provider."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | dict(extra)
+
+
+def until(is_so: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    """Wait for something that happens in other processes."""
+    give_up = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < give_up, "did not happen in time"
+        time.sleep(0.02)
+
+
+class Gateway:
+    """One data directory and the `tollway up` that runs on it."""
+
+    def __init__(self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.data = root / "data"
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.log = root / "up.log"
+        self._arguments = arguments
+        self._environment = clean_environment(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- its life
+
+    def start(self) -> "Gateway":
+        """Start and wait until it says that it is ready."""
+        with self.log.open("ab") as log:
+            begun = log.tell()
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self._environment)
+        process = self._process
+        until(lambda: b"ready on" in self.said()[begun:] or process.poll() is not None, within_s=READY_WITHIN_S)
+        assert process.poll() is None, self.said().decode()
+        return self
+
+    def command(self) -> list[str]:
+        """What a person would type."""
+        tollway = [sys.executable, "-m", "tollway.cli"]
+        return [*tollway, "up", "--data", str(self.data), "--port", str(self.port), *self._arguments]
+
+    def said(self) -> bytes:
+        """All that it printed."""
+        return self.log.read_bytes() if self.log.exists() else b""
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to end, wait, and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        code = self._process.wait(END_WITHIN_S)
+        self._process = None
+        return code
+
+    def close(self) -> None:
+        """End it whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def process(self) -> psutil.Process:
+        """The process of `tollway up`; the services are its children."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    def service(self, name: str) -> psutil.Process:
+        """The process of one service."""
+        children = {self.name_of(child): child for child in self.process.children()}
+        return children[name]
+
+    @staticmethod
+    def name_of(child: psutil.Process) -> str:
+        """`python -m tollway.adapter` is the adapter, `nats-server …` is nats."""
+        words = child.cmdline()
+        module = next((word for word in words if word.startswith("tollway.")), "tollway.nats")
+        return module.removeprefix("tollway.")
+
+    # -- talking to it
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """What the first start made."""
+        return json.loads((self.data / "credentials.json").read_text())
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        """A stock client."""
+        return openai.OpenAI(
+            base_url=f"{self.base_url}/v1", api_key=self.credentials["accessKey"], max_retries=0, **options
+        )
+
+    def api(self, path: str) -> Any:
+        """A GET of the management plane."""
+        request = urllib.request.Request(
+            f"{self.base_url}/api{path}", headers={"Authorization": f"Bearer {self.credentials['apiKey']}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """A GET of anything, without a key."""
+        try:
+            with urllib.request.urlopen(self.base_url + path, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def usage(self, count: int) -> list[dict[str, Any]]:
+        """Usage rows, oldest first, once there are so many (settling is a moment behind the answer)."""
+        query = "/usage?startTime=2020-01-01T00:00:00Z&includeRetries=true"
+        until(lambda: len(self.api(query)["aiGatewayUsage"]) >= count)
+        return list(reversed(self.api(query)["aiGatewayUsage"]))
+
+    def balance_nusd(self) -> int:
+        """What is not spent, to the nano-dollar, asked of the ledger itself."""
+        return asyncio.run(self._balance_nusd())
+
+    async def _balance_nusd(self) -> int:
+        state = json.loads((self.data / "tollway.json").read_text())
+        url, password = f"nats://127.0.0.1:{state['ports']['nats']}", state["passwords"]["cli"]
+        bus = await connect(url, role="cli", node="cli-test", user="cli", password=password)
+        try:
+            question = GetBalance(self.credentials["accountId"])
+            balance = await bus.ask(subjects.LEDGER_QUERY, question, Balance, timeout_s=5)
+        finally:
+            await bus.drain()
+        assert isinstance(balance, Balance), balance
+        return balance.available_nusd + balance.held_nusd
+
+    def request(self, request_id: str) -> dict[str, Any]:
+        """The attempts of a request, once it is settled."""
+        until(lambda: self._status(f"/usage/requests/{request_id}") == 200)
+        return self.api(f"/usage/requests/{request_id}")
+
+    def _status(self, path: str) -> int:
+        try:
+            self.api(path)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+
+def cost_nusd(rows: list[dict[str, Any]]) -> int:
+    """The sum of the rows' costs in nano-dollars."""
+    return int(sum(Decimal(row["totalCost"]) for row in rows) * 1_000_000_000)
