@@ -4,6 +4,7 @@ Readers name what a request uses, with the caller's path of it. Each dialect lis
 refused by path, or dropped by name where it is only a hint. `docs/dialects.md` shows this table.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
@@ -135,6 +136,10 @@ class Use(msgspec.Struct, frozen=True):
     path: str
 
 
+_INDEX: Final = re.compile(r"\[\d+\]")
+"""What is dropped is named without its positions: a long conversation would make a long header."""
+
+
 def judge(uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str]) -> Refusal | tuple[str, ...]:
     """The refusal of the first use that cannot be carried, or the paths that are dropped.
 
@@ -150,5 +155,5 @@ def judge(uses: Iterable[Use], carries: Collection[Feature], harmless: Collectio
                 f"{use.path}: this provider's dialect has no place for {FEATURES[use.feature].what}.",
                 param=use.path,
             )
-        dropped[use.path] = None
+        dropped[_INDEX.sub("[]", use.path)] = None
     return tuple(dropped)

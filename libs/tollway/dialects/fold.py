@@ -63,6 +63,10 @@ class Fold:
         """A part as it stands."""
         return _whole(self._choice(choice).parts[number])
 
+    def logprobs(self, choice: int) -> tuple[chat.TokenLogprob, ...]:
+        """Those of a choice so far."""
+        return tuple(self._choice(choice).logprobs)
+
     def answer(self) -> chat.Answer:
         """All of it."""
         choices = tuple(

@@ -1,13 +1,13 @@
 """OpenAI chat completions, `POST /v1/chat/completions`.
 
-Read in this order: schema (the shapes), intake, request, answer, stream, errors; thoughts and logprobs are read and
-written on the way.
+Read in this order: schema (the shapes), intake, request, answer, stream; `thoughts` is reasoning, in all of them.
 """
 
 from typing import Final
 
+from tollway.dialects import openai_errors
 from tollway.dialects.dialect import Dialect
-from tollway.dialects.openai_chat import answer, errors, intake, request, stream
+from tollway.dialects.openai_chat import answer, intake, request, stream
 
 DIALECT: Final = Dialect(
     name="openai_chat",
@@ -25,7 +25,7 @@ DIALECT: Final = Dialect(
     terminator=stream.TERMINATOR,
     reader=stream.Reader,
     writer=stream.Writer,
-    is_own_error=errors.is_own_error,
-    write_error=errors.write_error,
-    write_error_event=errors.write_error_event,
+    is_own_error=openai_errors.is_own_error,
+    write_error=openai_errors.write_error,
+    write_error_event=openai_errors.write_error_event,
 )

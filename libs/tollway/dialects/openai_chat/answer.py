@@ -5,10 +5,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tollway.dialects import classify
+from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
-from tollway.dialects.openai_chat import logprobs, thoughts
+from tollway.dialects.openai_chat import thoughts
 from tollway.dialects.openai_chat.request import read_arguments
 from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
 from tollway.dialects.reading import is_given, present
@@ -128,7 +128,7 @@ def _read_choice(choice: Choice) -> chat.Choice:
     parts = tuple(_read_parts(delta))
     is_calling = any(isinstance(part, chat.ToolCall) for part in parts)
     return chat.Choice(
-        parts, read_stop(choice.finish_reason, is_calling=is_calling), "", logprobs.read(choice.logprobs)
+        parts, read_stop(choice.finish_reason, is_calling=is_calling), "", openai_logprobs.read(choice.logprobs)
     )
 
 
@@ -204,7 +204,7 @@ def _write_choice(choice: chat.Choice, index: int) -> dict[str, object]:
     return {
         "index": index,
         "message": _write_message(choice.parts),
-        "logprobs": logprobs.write(choice.logprobs),
+        "logprobs": openai_logprobs.write(choice.logprobs),
         "finish_reason": FINISHES[choice.stop],
     }
 

@@ -4,10 +4,10 @@ from typing import Final
 
 import msgspec
 
-from tollway.dialects import classify
+from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
-from tollway.dialects.openai_chat import answer, logprobs, thoughts
+from tollway.dialects.openai_chat import answer, thoughts
 from tollway.dialects.openai_chat.schema import ANSWERS, Answer, Call, Choice, Delta
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given, present
@@ -58,7 +58,7 @@ class _ChoiceReader:
 
     def _texts(self, choice: Choice, delta: Delta) -> list[chat.Event]:
         events: list[chat.Event] = []
-        tokens = logprobs.read(choice.logprobs) if is_given(choice.logprobs) else ()
+        tokens = openai_logprobs.read(choice.logprobs) if is_given(choice.logprobs) else ()
         for part in answer.read_content(delta.content):
             if isinstance(part, chat.Thinking):
                 events += [*self._parts.more("thinking", chat.Thinking()), self._parts.added(part.text)]
@@ -220,7 +220,7 @@ class Writer:
     ) -> bytes:
         written: dict[str, object] = {"index": choice, "delta": delta, "finish_reason": finish}
         if tokens:
-            written["logprobs"] = logprobs.write(tokens)
+            written["logprobs"] = openai_logprobs.write(tokens)
         return self._frame([written])
 
     def _frame(self, choices: list[dict[str, object]], usage: dict[str, object] | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Errors as OpenAI clients know them: `{"error": {"message", "type", "code", "param"}}`."""
+"""Errors as OpenAI clients know them, on every surface: `{"error": {"message", "type", "code", "param"}}`."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Log probabilities in OpenAI's shape, which the responses dialect shares."""
+"""Log probabilities in OpenAI's shape, on every surface."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -1,0 +1,30 @@
+"""OpenAI responses, `POST /v1/responses`.
+
+Read in this order: schema (the shapes), intake, request, items, answer, stream, errors.
+"""
+
+from typing import Final
+
+from tollway.dialects import openai_errors
+from tollway.dialects.dialect import Dialect
+from tollway.dialects.openai_responses import answer, errors, intake, request, stream
+
+DIALECT: Final = Dialect(
+    name="openai_responses",
+    intake=intake.intake,
+    own=intake.own,
+    path=intake.path,
+    headers=intake.headers,
+    carries=request.CARRIES,
+    read_request=request.read_request,
+    write_request=request.write_request,
+    tap_answer=answer.tap_answer,
+    read_answer=answer.read_answer,
+    write_answer=answer.write_answer,
+    tap_frame=stream.tap_frame,
+    reader=stream.Reader,
+    writer=stream.Writer,
+    is_own_error=openai_errors.is_own_error,
+    write_error=openai_errors.write_error,
+    write_error_event=errors.write_error_event,
+)

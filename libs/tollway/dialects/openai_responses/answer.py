@@ -1,0 +1,197 @@
+"""Whole answers of OpenAI responses: looked at in passing, read, and written."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from tollway.dialects import classify, openai_logprobs
+from tollway.dialects.classify import Said
+from tollway.dialects.dialect import Reply, Tally
+from tollway.dialects.openai_responses.items import write_item
+from tollway.dialects.openai_responses.request import read_reasoning, write_format, write_tool_choice
+from tollway.dialects.openai_responses.schema import ANSWERS, USAGE, Answer, Glimpse, Item
+from tollway.dialects.reading import is_given, present
+from tollway.dialects.usage import read_figures
+from tollway.wire import chat
+from tollway.wire.usage import Usage
+
+_INCOMPLETE: Final[dict[str, chat.StopReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_REASONS: Final[dict[chat.StopReason, str]] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+# -- in passing --------------------------------------------------------------------------------------------------------
+
+
+def tap_answer(body: bytes, tally: Tally) -> None:
+    """Look at a whole answer."""
+    answer = ANSWERS.decode(body)
+    said = failure(answer)
+    if said is not None:
+        tally.said = said
+        return
+    if answer.output is None:
+        tally.broken = "it has no output"
+    is_calling = any((item.type or "").endswith("_call") for item in answer.output or ())
+    tap_response(answer, tally, is_calling=is_calling)
+    tally.text_bytes = sum(map(_written_bytes, answer.output or ()))
+    tally.has_content = tally.text_bytes > 0
+    tally.is_begun = tally.is_complete = tally.is_terminal = True
+
+
+def tap_response(response: Answer | Glimpse, tally: Tally, *, is_calling: bool) -> None:
+    """What a finished response says of itself."""
+    tally.model_answered = response.model or tally.model_answered
+    tally.stop_reason = read_stop(response, is_calling=is_calling)
+    if is_given(response.usage):
+        usage, notes = read_figures(response.usage, USAGE)
+        tally.usage = usage or tally.usage
+        tally.notes += notes
+
+
+def failure(response: Answer | Glimpse) -> Said | None:
+    """The error of a failed response."""
+    if not is_given(response.error) and response.status != "failed":
+        return None
+    found = msgspec.json.decode(response.error)
+    return classify.said_in({"error": found}) or Said("The response failed.", code="server_error")
+
+
+def read_stop(response: Answer | Glimpse, *, is_calling: bool) -> chat.StopReason:
+    """Our word for how it ended."""
+    if response.status == "incomplete":
+        details = response.incomplete_details
+        return _INCOMPLETE.get(details.reason or "" if details is not None else "", "length")
+    return "tool_calls" if is_calling else "stop"
+
+
+def _written_bytes(item: Item) -> int:
+    content = item.content if isinstance(item.content, list) else []
+    texts = ((part.text or "") + (part.refusal or "") for part in (*content, *(item.summary or ())))
+    return sum(len(text.encode()) for text in (*texts, item.name or "", item.arguments or ""))
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
+    """The whole answer, or the error in it. Raises msgspec.DecodeError for what is neither."""
+    answer = ANSWERS.decode(body)
+    said = failure(answer)
+    if said is not None:
+        return said
+    choices = (_read_choice(answer),) if answer.output is not None else ()
+    usage = read_figures(answer.usage, USAGE)[0] if is_given(answer.usage) else None
+    created_s = int(answer.created_at or reply.created_s)
+    return chat.Answer(answer.id or reply.request_id, answer.model or "", choices, usage, created_s)
+
+
+def _read_choice(answer: Answer) -> chat.Choice:
+    items = answer.output or []
+    parts = tuple(part for item in items for part in _read_item(item))
+    is_calling = any(isinstance(part, chat.ToolCall) for part in parts)
+    tokens = tuple(
+        token
+        for item in items
+        for content in (item.content if isinstance(item.content, list) else ())
+        for token in openai_logprobs.read_tokens(content.logprobs)
+    )
+    return chat.Choice(parts, read_stop(answer, is_calling=is_calling), "", tokens)
+
+
+def _read_item(item: Item) -> Iterable[chat.Part]:
+    """Parts of an item; none for kinds that only hosted tools make."""
+    match item.type:
+        case "message":
+            for part in item.content if isinstance(item.content, list) else ():
+                yield chat.Refused(part.refusal or "") if part.type == "refusal" else chat.Text(part.text or "")
+        case "function_call":
+            yield chat.ToolCall(item.call_id or item.id or "", item.name or "", item.arguments or "")
+        case "reasoning":
+            yield read_reasoning(item)
+        case _:
+            pass
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def write_answer(answer: chat.Answer, reply: Reply) -> bytes:
+    """For a client of this dialect. It knows one choice."""
+    return msgspec.json.encode(write_response(answer, reply))
+
+
+def write_response(answer: chat.Answer, reply: Reply, *, is_open: bool = False) -> dict[str, object]:
+    """A response object: finished, or as a stream begins with it."""
+    choice = answer.choices[0] if answer.choices else chat.Choice((), "stop")
+    reason = _REASONS.get(choice.stop)
+    status = "in_progress" if is_open else "incomplete" if reason else "completed"
+    return {
+        "id": write_id(answer.id),
+        "object": "response",
+        "created_at": answer.created_s or reply.created_s,
+        "status": status,
+        "error": None,
+        "incomplete_details": {"reason": reason} if reason and not is_open else None,
+        "model": answer.model,
+        "output": [] if is_open else list(_write_items(answer.id, choice)),
+        "usage": None if is_open else write_usage(answer.usage),
+        **_echo(reply.conversation or chat.Conversation(())),
+    }
+
+
+def write_id(answer_id: str) -> str:
+    """Clients expect their prefix."""
+    return answer_id if answer_id.startswith("resp_") else f"resp_{answer_id}"
+
+
+def _write_items(answer_id: str, choice: chat.Choice) -> Iterable[dict[str, object]]:
+    tokens = choice.logprobs
+    for number, part in enumerate(choice.parts):
+        yield write_item(answer_id, part, number, tokens=tokens if isinstance(part, chat.Text) else ())
+        tokens = () if isinstance(part, chat.Text) else tokens
+
+
+def _echo(asked: chat.Conversation) -> dict[str, object]:
+    """What a response repeats of its request."""
+    return {
+        "instructions": None,
+        "max_output_tokens": asked.tokens_output_max,
+        "metadata": asked.metadata,
+        "parallel_tool_calls": asked.is_parallel is not False,
+        "previous_response_id": None,
+        "reasoning": {"effort": asked.reasoning.effort if asked.reasoning is not None else None, "summary": None},
+        "store": False,
+        "temperature": asked.sampling.temperature,
+        "text": {"format": write_format(asked.format) or {"type": "text"}},
+        "tool_choice": write_tool_choice(asked.tool_choice) or "auto",
+        "tools": [_echo_tool(tool) for tool in asked.tools],
+        "top_p": asked.sampling.top_p,
+        "truncation": "disabled",
+    }
+
+
+def _echo_tool(tool: chat.Tool) -> dict[str, object]:
+    parameters = tool.parameters if is_given(tool.parameters) else None
+    return {
+        "type": "function",
+        "name": tool.name,
+        "parameters": parameters,
+        "strict": tool.is_strict,
+        **present(description=tool.description or None),
+    }
+
+
+def write_usage(usage: Usage | None) -> dict[str, object] | None:
+    """Known figures; None when input or output are unknown."""
+    if usage is None or usage.tokens_input is None or usage.tokens_output is None:
+        return None
+    return {
+        "input_tokens": usage.tokens_input,
+        "input_tokens_details": {
+            "cached_tokens": usage.tokens_cache_read or 0,
+            "cache_write_tokens": usage.tokens_cache_write or 0,
+        },
+        "output_tokens": usage.tokens_output,
+        "output_tokens_details": {"reasoning_tokens": usage.tokens_reasoning or 0},
+        "total_tokens": usage.tokens_input + usage.tokens_output,
+    }

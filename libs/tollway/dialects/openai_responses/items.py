@@ -1,0 +1,67 @@
+"""Output items for a client of OpenAI responses: each part of an answer is one item."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tollway.dialects import openai_logprobs
+from tollway.dialects.openai_responses.request import NAME
+from tollway.dialects.reading import present
+from tollway.dialects.signatures import write_signature
+from tollway.wire import chat
+
+_PREFIX: Final[Mapping[type[chat.Part], str]] = {chat.Thinking: "rs", chat.ToolCall: "fc"}
+
+
+def item_id(answer_id: str, part: chat.Part, number: int) -> str:
+    """Ids are made of the answer's id, so that a stream and its whole answer agree."""
+    return f"{_PREFIX.get(type(part), 'msg')}_{answer_id}_{number}"
+
+
+def write_item(
+    answer_id: str,
+    part: chat.Part,
+    number: int,
+    *,
+    status: str = "completed",
+    tokens: tuple[chat.TokenLogprob, ...] = (),
+) -> dict[str, object]:
+    """An item; with status `in_progress` it has no content yet."""
+    is_open = status == "in_progress"
+    head: dict[str, object] = {"id": item_id(answer_id, part, number), "status": status}
+    match part:
+        case chat.Text() | chat.Refused():
+            content = [] if is_open else [write_content(part, tokens)]
+            return {"type": "message", "role": "assistant", **head, "content": content}
+        case chat.ToolCall():
+            call = {"call_id": part.id, "name": part.name, "arguments": part.arguments}
+            return {"type": "function_call", **head, **call}
+        case chat.Thinking():
+            summary = [] if is_open or not part.text else [write_summary(part.text)]
+            token = write_signature(part.signature, NAME) if part.signature is not None else None
+            return {"type": "reasoning", **head, "summary": summary, **present(encrypted_content=token)}
+        case _:
+            raise TypeError(f"an answer has no {type(part).__name__}")
+
+
+def write_content(part: chat.Text | chat.Refused, tokens: tuple[chat.TokenLogprob, ...] = ()) -> dict[str, object]:
+    """The content of a message item."""
+    if isinstance(part, chat.Refused):
+        return {"type": "refusal", "refusal": part.text}
+    return {
+        "type": "output_text",
+        "text": part.text,
+        "annotations": [],
+        "logprobs": openai_logprobs.write_tokens(tokens),
+    }
+
+
+def write_summary(text: str) -> dict[str, object]:
+    """The content of a reasoning item."""
+    return {"type": "summary_text", "text": text}
+
+
+def emptied(part: chat.Text | chat.Refused) -> chat.Text | chat.Refused:
+    """The part as it opens."""
+    return msgspec.structs.replace(part, text="")

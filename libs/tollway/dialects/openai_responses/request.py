@@ -1,0 +1,451 @@
+"""Requests of OpenAI responses, read into a conversation and written from one. Nothing is stored: `store` is false."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from tollway.dialects import bodies, media, turns
+from tollway.dialects.bodies import Fields
+from tollway.dialects.dialect import Target, Written
+from tollway.dialects.features import Feature, Use
+from tollway.dialects.openai_responses import schema
+from tollway.dialects.reading import (
+    Reading,
+    TopLevel,
+    Uses,
+    is_given,
+    present,
+    read_cache,
+    top_level_uses,
+    unread_fields,
+)
+from tollway.dialects.signatures import own_value, read_signature
+from tollway.dialects.thinking import effort_of, read_effort
+from tollway.wire import chat
+from tollway.wire.plan import DialectName
+from tollway.wire.refusals import Refusal
+
+NAME: Final[DialectName] = "openai_responses"
+
+CARRIES: Final[frozenset[Feature]] = frozenset(
+    {
+        "system", "developer", "image_url", "image_data", "image_file_id", "image_detail", "file_data", "file_url",
+        "file_id", "assistant_refusal", "thinking_signature", "tools", "tool_strict", "tool_choice",
+        "tool_choice_named", "one_tool_call_at_a_time", "tool_result_media", "temperature", "temperature_above_1",
+        "top_p", "logprobs", "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
+        "metadata",
+    }
+)  # fmt: skip
+
+TOP: Final[TopLevel] = {
+    **dict.fromkeys(
+        ("model", "models", "input", "instructions", "stream", "max_output_tokens", "temperature", "tools",
+         "tool_choice", "parallel_tool_calls", "reasoning", "text", "include")
+    ),
+    **dict.fromkeys(
+        ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
+         "safety_identifier", "stream_options", "access_programs", "max_tool_calls", "client_metadata"), "hint",
+    ),
+    **dict.fromkeys(
+        ("previous_response_id", "conversation", "background", "prompt", "truncation", "context_management"),
+        "stored_state",
+    ),
+    "top_p": "top_p",
+    "top_logprobs": "logprobs",
+    "metadata": "metadata",
+    "user": "user",
+}  # fmt: skip
+
+INCLUDE_REASONING: Final = "reasoning.encrypted_content"
+INCLUDE_LOGPROBS: Final = "message.output_text.logprobs"
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
+    """A conversation, and what it uses."""
+    request = bodies.decode(schema.REQUESTS, body)
+    if isinstance(request, Refusal):
+        return request
+    uses = [*top_level_uses(fields, TOP), *unread_fields(body, request)]
+    if request.temperature is not None:
+        uses.append(Use("temperature_above_1" if request.temperature > 1 else "temperature", "temperature"))
+    config = request.text or schema.TextConfig()
+    if config.verbosity not in (None, "medium"):
+        uses.append(Use("verbosity", "text.verbosity"))
+    conversation = chat.Conversation(
+        messages=_read_input(request, uses),
+        tools=tuple(_read_tools(request, uses)),
+        tool_choice=_read_tool_choice(request, uses),
+        is_parallel=_read_parallel(request, uses),
+        format=_read_format(config.format, uses),
+        reasoning=_read_reasoning(request, uses),
+        sampling=chat.Sampling(request.temperature, request.top_p),
+        tokens_output_max=request.max_output_tokens,
+        logprobs=_read_logprobs(request, uses),
+        verbosity=config.verbosity or "",
+        user=request.user or "",
+        metadata=request.metadata or {},
+    )
+    return Reading(conversation, tuple(uses))
+
+
+def _read_input(request: schema.Request, uses: Uses) -> tuple[chat.Message, ...]:
+    messages: list[chat.Message] = []
+    if request.instructions:
+        uses.append(Use("system", "instructions"))
+        messages.append(chat.Message("system", (chat.Text(request.instructions),)))
+    if isinstance(request.input, str):
+        messages.append(chat.Message("user", (chat.Text(request.input),)))
+    else:
+        read = (_read_item(item, f"input[{number}]", uses) for number, item in enumerate(request.input or ()))
+        messages.extend(_join_answers(message for message in read if message is not None))
+    return turns.join_tool_turns(messages)
+
+
+def _join_answers(messages: Iterable[chat.Message]) -> Iterable[chat.Message]:
+    """Reasoning, text and calls that follow each other were one turn of the model."""
+    for role, group in groupby(messages, key=lambda message: message.role):
+        if role == "assistant":
+            yield chat.Message(role, tuple(part for message in group for part in message.parts))
+        else:
+            yield from group
+
+
+def _read_item(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    reader = _READ_ITEM.get(item.type or "message")
+    if reader is None:
+        uses.append(Use("stored_state" if item.type == "item_reference" else "unknown_part", f"{path}.type"))
+        return None
+    return reader(item, path, uses)
+
+
+def _read_message(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    role = _ROLES.get(item.role or "")
+    if role is None:
+        uses.append(Use("unknown_part", f"{path}.role"))
+        return None
+    if role in ("system", "developer"):
+        uses.append(Use("system" if role == "system" else "developer", f"{path}.role"))
+    return chat.Message(role, _read_content(item.content, f"{path}.content", uses))
+
+
+_ROLES: Final[dict[str, chat.Role]] = {
+    "user": "user",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "developer",
+}
+
+
+def _read_call(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    uses.append(Use("tools", path))
+    return chat.Message("assistant", (chat.ToolCall(item.call_id or "", item.name or "", item.arguments or ""),))
+
+
+def _read_output(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    uses.append(Use("tools", path))
+    parts = _read_content(item.output, f"{path}.output", uses)
+    kept = tuple(part for part in parts if isinstance(part, chat.Text | chat.Media))
+    if any(isinstance(part, chat.Media) for part in kept):
+        uses.append(Use("tool_result_media", f"{path}.output"))
+    return chat.Message("tool", (chat.ToolResult(item.call_id or "", kept),))
+
+
+def _read_reasoned(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    part = read_reasoning(item)
+    if part.text:
+        uses.append(Use("thinking", f"{path}.summary"))
+    if part.signature is not None:
+        uses.append(Use("thinking_signature", f"{path}.encrypted_content"))
+    return chat.Message("assistant", (part,))
+
+
+def read_reasoning(item: schema.Item) -> chat.Thinking:
+    """A reasoning item of a request or an answer. The signature keeps the item's id, which goes back with it."""
+    content = item.content if isinstance(item.content, list) else []
+    text = "\n\n".join(part.text or "" for part in (*(item.summary or ()), *content))
+    token = item.encrypted_content
+    if not token:
+        return chat.Thinking(text)
+    signature = read_signature(token, NAME)
+    if signature.origin == NAME:
+        signature = chat.Signature(NAME, f"{item.id or ''}.{token}")
+    return chat.Thinking(text, signature)
+
+
+_READ_ITEM: Final[dict[str, Callable[[schema.Item, str, Uses], chat.Message | None]]] = {
+    "message": _read_message,
+    "function_call": _read_call,
+    "function_call_output": _read_output,
+    "reasoning": _read_reasoned,
+}
+
+
+def _read_content(content: str | list[schema.Content] | None, path: str, uses: Uses) -> tuple[chat.Part, ...]:
+    if isinstance(content, str):
+        return (chat.Text(content),)
+    parts = (_read_part(part, f"{path}[{number}]", uses) for number, part in enumerate(content or ()))
+    return tuple(part for part in parts if part is not None)
+
+
+def _read_part(part: schema.Content, path: str, uses: Uses) -> chat.Part | None:
+    reader = _READ_PART.get(part.type)
+    if reader is None:
+        uses.append(Use("unknown_part", f"{path}.type"))
+        return None
+    read = reader(part, path, uses)
+    cache = read_cache(part.prompt_cache_breakpoint, f"{path}.prompt_cache_breakpoint", uses)
+    return (
+        msgspec.structs.replace(read, cache=cache) if cache is not None and not isinstance(read, chat.Refused) else read
+    )
+
+
+def _read_text(part: schema.Content, path: str, uses: Uses) -> chat.Text | chat.Media | chat.Refused:
+    del path, uses
+    return chat.Text(part.text or "")
+
+
+def _read_refused(part: schema.Content, path: str, uses: Uses) -> chat.Text | chat.Media | chat.Refused:
+    uses.append(Use("assistant_refusal", path))
+    return chat.Refused(part.refusal or "")
+
+
+def _read_image(part: schema.Content, path: str, uses: Uses) -> chat.Text | chat.Media | chat.Refused:
+    detail = part.detail if part.detail not in (None, "auto") else ""
+    if detail:
+        uses.append(Use("image_detail", f"{path}.detail"))
+    if part.file_id:
+        uses.append(Use("image_file_id", f"{path}.file_id"))
+        return chat.Media("image", file_id=part.file_id, detail=detail or "")
+    found = media.data_url(part.image_url or "")
+    uses.append(Use("image_url" if found is None else "image_data", f"{path}.image_url"))
+    if found is None:
+        return chat.Media("image", url=part.image_url or "", detail=detail or "")
+    return chat.Media("image", found.media_type, found.data, detail=detail or "")
+
+
+def _read_file(part: schema.Content, path: str, uses: Uses) -> chat.Text | chat.Media | chat.Refused:
+    name = part.filename or ""
+    if part.file_id:
+        uses.append(Use("file_id", f"{path}.file_id"))
+        return chat.Media("file", file_id=part.file_id, name=name)
+    if part.file_url:
+        uses.append(Use("file_url", f"{path}.file_url"))
+        return chat.Media("file", url=part.file_url, name=name)
+    uses.append(Use("file_data", f"{path}.file_data"))
+    found = media.data_url(part.file_data or "") or media.DataUrl("application/pdf", part.file_data or "")
+    return chat.Media("file", found.media_type, found.data, name=name)
+
+
+_READ_PART: Final[dict[str, Callable[[schema.Content, str, Uses], chat.Text | chat.Media | chat.Refused]]] = {
+    "input_text": _read_text,
+    "output_text": _read_text,
+    "text": _read_text,
+    "refusal": _read_refused,
+    "input_image": _read_image,
+    "input_file": _read_file,
+}
+
+
+def _read_tools(request: schema.Request, uses: Uses) -> list[chat.Tool]:
+    tools: list[chat.Tool] = []
+    for number, tool in enumerate(request.tools or ()):
+        is_function = tool.type == "function"
+        uses.append(Use("tools" if is_function else "other_tools", f"tools[{number}]"))
+        if tool.strict:
+            uses.append(Use("tool_strict", f"tools[{number}].strict"))
+        if is_function:
+            parameters = tool.parameters if is_given(tool.parameters) else chat.NOTHING
+            tools.append(chat.Tool(tool.name or "", tool.description or "", parameters, tool.strict))
+    return tools
+
+
+def _read_tool_choice(request: schema.Request, uses: Uses) -> chat.ToolChoice | None:
+    choice = request.tool_choice
+    if choice is None:
+        return None
+    if isinstance(choice, schema.ToolChoice):
+        is_function = choice.type == "function"
+        uses.append(Use("tool_choice_named" if is_function else "other_tools", "tool_choice"))
+        return chat.ToolChoice("named", choice.name or "") if is_function else None
+    mode = _MODES.get(choice)
+    uses.append(Use("tool_choice" if mode is not None else "other_tools", "tool_choice"))
+    return chat.ToolChoice(mode) if mode is not None else None
+
+
+_MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "none": "none", "required": "required"}
+
+
+def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
+    if request.parallel_tool_calls is False and request.tools:
+        uses.append(Use("one_tool_call_at_a_time", "parallel_tool_calls"))
+    return request.parallel_tool_calls
+
+
+def _read_format(given: schema.Format | None, uses: Uses) -> chat.Format | None:
+    if given is None or given.type == "text":
+        return None
+    if given.type == "json_object":
+        uses.append(Use("json_object", "text.format"))
+        return chat.Format("json_object")
+    if given.type != "json_schema":
+        uses.append(Use("unknown_field", "text.format.type"))
+        return None
+    uses.append(Use("json_schema", "text.format"))
+    return chat.Format("json_schema", given.name or "", given.schema, given.strict, given.description or "")
+
+
+def _read_reasoning(request: schema.Request, uses: Uses) -> chat.Reasoning | None:
+    given = request.reasoning
+    if given is None:
+        return None
+    effort = read_effort(given.effort)
+    if effort is not None:
+        uses.append(Use("reasoning_effort", "reasoning.effort"))
+    is_shown = True if given.summary or given.generate_summary else None
+    return chat.Reasoning(effort, None, is_shown) if effort is not None or is_shown is not None else None
+
+
+def _read_logprobs(request: schema.Request, uses: Uses) -> int | None:
+    if INCLUDE_LOGPROBS not in (request.include or ()):
+        return request.top_logprobs or None
+    uses.append(Use("logprobs", "include"))
+    return request.top_logprobs or 0
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def write_request(conversation: chat.Conversation, target: Target) -> Written:
+    """The provider's request."""
+    sampling = conversation.sampling
+    include = [INCLUDE_REASONING] if conversation.reasoning is not None else []
+    if conversation.logprobs is not None:
+        include.append(INCLUDE_LOGPROBS)
+    fields = present(
+        model=target.model_sent,
+        input=[item for message in conversation.messages for item in _write_message(message)],
+        tools=[_write_tool(tool) for tool in conversation.tools] or None,
+        tool_choice=write_tool_choice(conversation.tool_choice),
+        parallel_tool_calls=conversation.is_parallel if conversation.tools else None,
+        text=present(format=write_format(conversation.format), verbosity=conversation.verbosity or None) or None,
+        reasoning=_write_reasoning(conversation.reasoning),
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_logprobs=conversation.logprobs or None,
+        include=include or None,
+        metadata=conversation.metadata or None,
+        user=conversation.user or None,
+        max_output_tokens=target.output_limit(conversation),
+        stream=True if target.is_stream else None,
+        store=False,
+    )
+    return Written(fields)
+
+
+def _write_message(message: chat.Message) -> list[dict[str, object]]:
+    if message.role == "assistant":
+        items = (_write_answered(part) for part in message.parts)
+        return [item for item in items if item is not None]
+    if message.role == "tool":
+        return [_write_output(part) for part in message.parts if isinstance(part, chat.ToolResult)]
+    return [{"type": "message", "role": message.role, "content": _write_content(message.parts)}]
+
+
+def _write_answered(part: chat.Part) -> dict[str, object] | None:
+    match part:
+        case chat.Text():
+            return _answered({"type": "output_text", "text": part.text})
+        case chat.Refused():
+            return _answered({"type": "refusal", "refusal": part.text})
+        case chat.ToolCall():
+            call = {"call_id": part.id, "name": part.name, "arguments": part.arguments or "{}"}
+            return {"type": "function_call", **call}
+        case chat.Thinking():
+            return _write_reasoned(part)
+        case _:
+            return None
+
+
+def _answered(content: dict[str, str]) -> dict[str, object]:
+    return {"type": "message", "role": "assistant", "content": [content]}
+
+
+def _write_reasoned(part: chat.Thinking) -> dict[str, object] | None:
+    """Only what this dialect's provider issued, under its id."""
+    item_id, _, token = own_value(part.signature, NAME).partition(".")
+    if not token:
+        return None
+    summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+    return {"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": token}
+
+
+def _write_output(part: chat.ToolResult) -> dict[str, object]:
+    is_text = all(isinstance(inner, chat.Text) for inner in part.parts)
+    output = turns.text_of(part.parts) if is_text else _write_content(part.parts)
+    return {"type": "function_call_output", "call_id": part.call_id, "output": output}
+
+
+def _write_content(parts: Iterable[chat.Part]) -> list[dict[str, object]]:
+    return [_write_part(part) for part in parts if isinstance(part, chat.Text | chat.Media)]
+
+
+def _write_part(part: chat.Text | chat.Media) -> dict[str, object]:
+    if isinstance(part, chat.Text):
+        return {"type": "input_text", "text": part.text}
+    data = media.write_data_url(part.media_type, part.data) if part.data else None
+    if part.kind == "image":
+        detail = part.detail or "auto"
+        return present(
+            type="input_image", image_url=data or part.url or None, file_id=part.file_id or None, detail=detail
+        )
+    name = part.name or ("file" if data else None)
+    return present(
+        type="input_file", filename=name, file_data=data, file_url=part.url or None, file_id=part.file_id or None
+    )
+
+
+NO_PARAMETERS: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
+
+
+def _write_tool(tool: chat.Tool) -> dict[str, object]:
+    """Here strictness is the default, so it is always said."""
+    return present(
+        type="function",
+        name=tool.name,
+        description=tool.description or None,
+        parameters=tool.parameters if is_given(tool.parameters) else NO_PARAMETERS,
+        strict=bool(tool.is_strict),
+    )
+
+
+def write_tool_choice(choice: chat.ToolChoice | None) -> object:
+    """For a request, and for the echo in an answer."""
+    if choice is None:
+        return None
+    return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
+
+
+def write_format(form: chat.Format | None) -> object:
+    """For a request, and for the echo in an answer."""
+    if form is None or form.kind == "text":
+        return None
+    if form.kind == "json_object":
+        return {"type": "json_object"}
+    return present(
+        type="json_schema",
+        name=form.name or "answer",
+        schema=form.schema if is_given(form.schema) else {},
+        strict=form.is_strict,
+        description=form.description or None,
+    )
+
+
+def _write_reasoning(reasoning: chat.Reasoning | None) -> object:
+    if reasoning is None:
+        return None
+    summary = None if reasoning.is_shown is False or reasoning.effort == "none" else "auto"
+    return present(effort=effort_of(reasoning), summary=summary)

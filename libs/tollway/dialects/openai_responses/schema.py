@@ -1,0 +1,175 @@
+"""The shapes of OpenAI responses, as far as anything here looks at them.
+
+Source: OpenAI API reference "Responses" and "Streaming events", and the types of the `openai` Python package 3.52,
+read 2026-11.
+"""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+
+NULL: Final = msgspec.Raw(b"null")
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Content(msgspec.Struct):
+    """A content part of a message, a tool output or a reasoning item; which field is filled depends on `type`."""
+
+    type: str
+    text: str | None = None
+    image_url: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
+    detail: str | None = None
+    refusal: str | None = None
+    logprobs: msgspec.Raw = NULL
+    prompt_cache_breakpoint: msgspec.Raw = NULL
+
+
+class Item(msgspec.Struct):
+    """An input or output item; without a type it is a message."""
+
+    type: str | None = None
+    role: str | None = None
+    content: str | list[Content] | None = None
+    id: str | None = None
+    status: str | None = None
+    phase: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[Content] | None = None
+    summary: list[Content] | None = None
+    encrypted_content: str | None = None
+
+
+class Tool(msgspec.Struct):
+    """A tool on offer."""
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    parameters: msgspec.Raw = NULL
+    strict: bool | None = None
+
+
+class ToolChoice(msgspec.Struct):
+    """A named tool."""
+
+    type: str
+    name: str | None = None
+
+
+class Reasoning(msgspec.Struct):
+    """How much to think, and whether to show a summary of it."""
+
+    effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+
+
+class Format(msgspec.Struct):
+    """`text`, `json_object` or `json_schema`."""
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    schema: msgspec.Raw = NULL
+    strict: bool | None = None
+
+
+class TextConfig(msgspec.Struct):
+    """Format and length of the text."""
+
+    format: Format | None = None
+    verbosity: str | None = None
+
+
+class Request(msgspec.Struct):
+    """The body of a request; fields it does not name pass through untouched in the same dialect."""
+
+    model: str
+    input: str | list[Item] | None = None
+    models: list[str] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: Positive | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    text: TextConfig | None = None
+    include: list[str] | None = None
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+
+
+class IncompleteDetails(msgspec.Struct):
+    """Why an answer is incomplete."""
+
+    reason: str | None = None
+
+
+class Answer(msgspec.Struct):
+    """A whole response, or what an event shows of one."""
+
+    id: str | None = None
+    model: str | None = None
+    created_at: float | None = None
+    status: str | None = None
+    output: list[Item] | None = None
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+    incomplete_details: IncompleteDetails | None = None
+
+
+class Glimpse(msgspec.Struct):
+    """A response as far as a passing stream is looked at: not its output."""
+
+    model: str | None = None
+    status: str | None = None
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+    incomplete_details: IncompleteDetails | None = None
+
+
+class TapEvent(msgspec.Struct):
+    """One event of a stream that passes through."""
+
+    type: str
+    delta: Any = None
+    response: Glimpse | None = None
+
+
+class Event(msgspec.Struct):
+    """One event of a stream that is read."""
+
+    type: str
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    delta: Any = None
+    item: Item | None = None
+    part: Content | None = None
+    logprobs: msgspec.Raw = NULL
+    response: Answer | None = None
+
+
+REQUESTS: Final = msgspec.json.Decoder(Request)
+ANSWERS: Final = msgspec.json.Decoder(Answer)
+TAP_EVENTS: Final = msgspec.json.Decoder(TapEvent)
+EVENTS: Final = msgspec.json.Decoder(Event)
+
+USAGE: Final = {
+    "tokens_input": ("input_tokens",),
+    "tokens_output": ("output_tokens",),
+    "tokens_cache_read": ("input_tokens_details", "cached_tokens"),
+    "tokens_cache_write": ("input_tokens_details", "cache_write_tokens"),
+    "tokens_reasoning": ("output_tokens_details", "reasoning_tokens"),
+}
+"""Where the figures are: our field to the path in `usage`."""
