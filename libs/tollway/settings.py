@@ -68,7 +68,7 @@ def read(role: str, environ: Mapping[str, str] | None = None) -> Settings:
         node=f"{role}-{secrets.token_hex(4)}",
         nats_url=env.get("TOLLWAY_NATS_URL", "nats://127.0.0.1:4222"),
         nats_user=env.get("TOLLWAY_NATS_USER", role),
-        nats_password=_secret(env, "TOLLWAY_NATS_PASSWORD"),
+        nats_password=secret(env, "TOLLWAY_NATS_PASSWORD"),
         nats_monitor_url=env.get("TOLLWAY_NATS_MONITOR_URL", ""),
         data_dir=Path(env.get("TOLLWAY_DATA_DIR", ".tollway")),
         database_url=_database_url(env),
@@ -81,7 +81,7 @@ def read(role: str, environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _secret(env: Mapping[str, str], name: str) -> str:
+def secret(env: Mapping[str, str], name: str) -> str:
     """A secret from the variable, or from the file that `NAME_FILE` names (as containers hand them over)."""
     path = env.get(f"{name}_FILE")
     if not path:
@@ -93,7 +93,7 @@ def _secret(env: Mapping[str, str], name: str) -> str:
 
 
 def _database_url(env: Mapping[str, str]) -> str:
-    url = _secret(env, "TOLLWAY_DATABASE_URL")
+    url = secret(env, "TOLLWAY_DATABASE_URL")
     if url and urlsplit(url).scheme not in ("postgresql+psycopg", "postgresql", "postgres"):
         raise SettingsError("TOLLWAY_DATABASE_URL: expected postgresql+psycopg://user:password@host/database")
     return url.replace(f"{urlsplit(url).scheme}://", "postgresql+psycopg://", 1) if url else ""

@@ -435,6 +435,14 @@ class ListResources(msgspec.Struct, frozen=True, omit_defaults=True):
     provider_id: str = ""
 
 
+class DescribeAccess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an access key may do, as a Principal; without an id: what one without a configuration could.
+    Refusals: `resource_missing`."""
+
+    by: ApiPrincipal
+    access_key_id: str = ""
+
+
 class RotateProviderKey(msgspec.Struct, frozen=True, omit_defaults=True):
     """A new value under the same id. Refusals: `resource_missing`, `validation`."""
 

@@ -16,6 +16,7 @@ at the end of the owning service's `handlers.py`.
     credit.j.<nn>                 ingress → ledger     GrantCredit, ReverseCredit, …         (credit)
     ledger.query                  ingress → ledger     reads of balance and usage            (queries)
     dispatch.<pool>               ingress → adapter    Work                                  (work)
+    probe.<pool>                  ingress → adapter    ProbeProvider → Probed                (probe)
     body.<node>                   adapter → ingress    FetchBody → BodyPart                  (work)
     in.<node>.<token>             adapter → ingress    Piece                                 (work)
     flow.<node>                   ingress → adapter    Credit, Cancel                        (work)
@@ -104,6 +105,11 @@ def config(account_id: str) -> str:
 def dispatch(pool: str) -> str:
     """Where a pool of adapters takes work, as one queue group."""
     return f"dispatch.{pool}"
+
+
+def probe(pool: str) -> str:
+    """Where a pool of adapters tries a provider out, as one queue group."""
+    return f"probe.{pool}"
 
 
 def inbox(node: str, token: str) -> str:

@@ -36,6 +36,7 @@ from tollway.wire.management import (
     CreateResource,
     Deleted,
     DeleteResource,
+    DescribeAccess,
     GetResource,
     Kind,
     ListResources,
@@ -244,6 +245,20 @@ def _is_wanted(face: AnyFace, command: ListResources) -> bool:
     return not command.provider_id or (isinstance(face, ProviderKey) and face.provider_id == command.provider_id)
 
 
+async def describe_access(room: "Auth", command: DescribeAccess, _context: Context) -> Principal | Refusal:
+    """See DescribeAccess."""
+    account_id = command.by.account_id
+    face = room.state.face(AccessKey, command.access_key_id, account_id)
+    if face is None and command.access_key_id:
+        return refuse("resource_missing")
+    return principal_of(room.state, face or _any_key(account_id), room.around)
+
+
+def _any_key(account_id: str) -> AccessKey:
+    stamp = {"created_at_ms": 0, "updated_at_ms": 0}
+    return AccessKey(id="", account_id=account_id, created_by="", updated_by="", key_redacted="", **stamp)
+
+
 # -- master key rotation
 
 
@@ -284,6 +299,7 @@ HANDLERS: Final = (
     Handles(subjects.AUTH_MANAGE, DeleteResource, delete_resource),
     Handles(subjects.AUTH_MANAGE, GetResource, get_resource),
     Handles(subjects.AUTH_MANAGE, ListResources, list_resources),
+    Handles(subjects.AUTH_MANAGE, DescribeAccess, describe_access),
     Handles(subjects.AUTH_MANAGE, RotateProviderKey, rotate_provider_key),
     Handles(subjects.AUTH_MANAGE, ListWrapped, list_wrapped),
     Handles(subjects.AUTH_MANAGE, Rewrap, rewrap),

@@ -8,8 +8,12 @@ from starlette.exceptions import HTTPException
 
 from tollway.bus import Bus
 from tollway.ingress.management import errors
+from tollway.ingress.management.accounts import operator_router
+from tollway.ingress.management.catalog import catalog_router
 from tollway.ingress.management.credits import credits_router
+from tollway.ingress.management.docs import docs_router
 from tollway.ingress.management.gate import ASGI, Gate
+from tollway.ingress.management.payments.routes import open_payments, payment_router
 from tollway.ingress.management.resources import resource_router
 from tollway.ingress.management.settings import settings_router
 from tollway.ingress.management.uris import BASE
@@ -18,6 +22,17 @@ from tollway.settings import Settings
 from tollway.telemetry import Telemetry
 
 PUBLIC_URL = "TOLLWAY_PUBLIC_URL"
+
+ROUTERS = (
+    resource_router,
+    settings_router,
+    credits_router,
+    payment_router,
+    usage_router,
+    catalog_router,
+    operator_router,
+    docs_router,
+)
 
 
 def management_app(bus: Bus, settings: Settings, telemetry: Telemetry) -> ASGI:
@@ -30,16 +45,16 @@ def api(bus: Bus, settings: Settings, telemetry: Telemetry) -> FastAPI:
     app = FastAPI(
         title="Tollway management API",
         version="1",
-        docs_url=f"{BASE}/docs",
+        docs_url=None,
         openapi_url=f"{BASE}/openapi.json",
         redoc_url=None,
         redirect_slashes=False,
-        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.bus, app.state.telemetry = bus, telemetry
     app.state.public_url = settings.environ.get(PUBLIC_URL, "")
-    for router in (resource_router(), settings_router(), credits_router(), usage_router()):
-        app.include_router(router, prefix=BASE)
+    app.state.payments = open_payments(settings)
+    for make in ROUTERS:
+        app.include_router(make(), prefix=BASE)
     app.add_exception_handler(errors.Refused, errors.on_refused)
     app.add_exception_handler(RequestValidationError, errors.on_invalid)
     app.add_exception_handler(HTTPException, errors.on_http)

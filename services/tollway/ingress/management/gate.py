@@ -6,12 +6,13 @@ time, JSON. Judged on the raw path of the scope, never on a URL that a header ma
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from tollway.bus import Bus
+from tollway.dialects.bodies import DEPTH_MAX, is_deep
 from tollway.ingress.management.errors import error_body, error_headers
 from tollway.tasks import report
 from tollway.wire import keys, subjects
@@ -30,7 +31,6 @@ RAW_PATHS: Final = frozenset({"/api/stripe/webhook"})
 """Bodies that are signed byte for byte: not read as JSON here."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 BODY_RECEIVE_S: Final = 10.0
-DEPTH_MAX: Final = 64
 CHECK_TIMEOUT_S: Final = 3.0
 BY: Final = "tollway.by"
 """Where the scope carries the ApiPrincipal."""
@@ -145,15 +145,15 @@ async def _received(receive: Receive) -> bytes | Refusal:
 
 def json_problem(body: bytes) -> Refusal | None:
     """Why a body is not strict JSON: UTF-8 without lone surrogates, no NaN, no key twice, not too deep."""
+    if is_deep(body):
+        return refuse(
+            "validation", f"The body is nested deeper than {DEPTH_MAX} levels.", details={"body": "nested too deep"}
+        )
     try:
         msgspec.json.decode(body)
-        depth = _depth(json.loads(body, object_pairs_hook=_once))
-    except RecursionError:
-        depth = DEPTH_MAX + 1
+        json.loads(body, object_pairs_hook=_once)
     except (ValueError, UnicodeError) as error:
         return refuse("validation", f"The body is not valid JSON: {_reason(error)}", details={"body": "not valid JSON"})
-    if depth > DEPTH_MAX:
-        return refuse("validation", f"The body is nested deeper than {DEPTH_MAX} levels.", details={"body": "too deep"})
     return None
 
 
@@ -168,19 +168,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _TwiceError(f"the key {name[:64]!r} is given twice")
         seen[name] = value
     return seen
-
-
-def _depth(value: Any) -> int:
-    """How deep containers nest, without recursion."""
-    level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, (dict, list))]:
-        depth += 1
-        level = [item for box in level for item in _items(box)]
-    return depth
-
-
-def _items(box: Any) -> Iterable[Any]:
-    return box.values() if isinstance(box, dict) else box
 
 
 def _reason(error: Exception) -> str:
