@@ -25,6 +25,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, receiver: OtlpReceiver) ->
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), environment=receiver.environment()).start()
     yield gateway
     code = gateway.stop()
+    gateway.close()
     logs = {path.name: path.read_text(errors="replace") for path in (gateway.data / "logs").iterdir()}
     assert code == 0
     assert [name for name, text in logs.items() if "violation" in text.lower()] == []

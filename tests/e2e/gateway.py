@@ -51,6 +51,7 @@ class Gateway:
         self._arguments = arguments
         self._environment = clean_environment(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[openai.OpenAI] = []
 
     # -- its life
 
@@ -83,6 +84,8 @@ class Gateway:
 
     def close(self) -> None:
         """End it whatever it does."""
+        for client in self._clients:
+            client.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -114,10 +117,10 @@ class Gateway:
         return json.loads((self.data / "credentials.json").read_text())
 
     def client(self, **options: Any) -> openai.OpenAI:
-        """A stock client."""
-        return openai.OpenAI(
-            base_url=f"{self.base_url}/v1", api_key=self.credentials["accessKey"], max_retries=0, **options
-        )
+        """A stock client, closed with the gateway."""
+        told = {"base_url": f"{self.base_url}/v1", "api_key": self.credentials["accessKey"], "max_retries": 0}
+        self._clients.append(openai.OpenAI(**(told | options)))
+        return self._clients[-1]
 
     def api(self, path: str) -> Any:
         """A GET of the management plane."""
