@@ -17,7 +17,8 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """Answers by question. Refusals are not remembered.
+    """Answers by question. Refusals are not remembered, nor is an answer that is not `is_kept`: it was made for one
+    caller, and others that asked at the same time ask again.
 
     An answer serves for `age_max_s`; one older than `refresh_after_s` is asked for anew in the background, so that a
     busy key never waits. The oldest questions go first when there are more than `size_max`.
@@ -30,8 +31,10 @@ class Remembered(Generic[K, V]):
         age_max_s: float,
         refresh_after_s: float | None = None,
         size_max: int = 10_000,
+        is_kept: Callable[[V], bool] | None = None,
     ) -> None:
         self._ask = ask
+        self._is_kept = is_kept
         self._age_max_s = age_max_s
         self._refresh_after_s = age_max_s if refresh_after_s is None else refresh_after_s
         self._size_max = size_max
@@ -57,7 +60,14 @@ class Remembered(Generic[K, V]):
         found = self.peek(key)
         if found is not None:
             return found
-        return await asyncio.shield(self._asking.get(key) or self._start(key))
+        running = self._asking.get(key)
+        answer = await asyncio.shield(running or self._start(key))
+        if running is None or isinstance(answer, Refusal) or self._may_keep(answer):
+            return answer
+        return await self._ask(key)
+
+    def _may_keep(self, answer: V) -> bool:
+        return self._is_kept is None or self._is_kept(answer)
 
     def _start(self, key: K) -> "asyncio.Task[V | Refusal]":
         task = spawn(self._learn(key), name="remember")
@@ -70,7 +80,7 @@ class Remembered(Generic[K, V]):
             answer = await self._ask(key)
         finally:
             self._asking.pop(key, None)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, Refusal) or not self._may_keep(cast("V", answer)):
             self._answers.pop(key, None)
         elif generation == self._generation:
             self._answers.pop(key, None)

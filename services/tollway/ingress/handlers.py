@@ -45,7 +45,9 @@ class Ingress:
         self.principals: Remembered[str, Principal] = Remembered(
             self._check, age_max_s=PRINCIPAL_AGE_MAX_S, refresh_after_s=PRINCIPAL_REFRESH_S
         )
-        self.plans: Remembered[PlanKey, Plan] = Remembered(self._plan, age_max_s=PLAN_AGE_MAX_S)
+        self.plans: Remembered[PlanKey, Plan] = Remembered(
+            self._plan, age_max_s=PLAN_AGE_MAX_S, is_kept=lambda plan: plan.is_cacheable
+        )
         self.admission = Admission()
         self.replays = Replays()
         self.room = WaitingRoom(self._cancel)
