@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tollway.crash import crashpoint
+from tollway.crash import crashing, crashpoint
 from tollway.ledger.desk import Desk, OpenBlock
 from tollway.ledger.journal.block import Block, build, head_of
 from tollway.ledger.journal.store import ConflictError, JournalStore, UnknownError
@@ -183,6 +183,7 @@ class Writer:
         started = time.monotonic()
         committed = _built(work)
         crashpoint("ledger.block_built")
+        crashing("ledger.in_commit")
         try:
             commit(self.store, [one.block for one in committed], on_trouble=self._on_trouble)
         except FencedError:
