@@ -12,8 +12,8 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "views_usage",
+        sa.Column("account", sa.String(80), primary_key=True),
         sa.Column("id", sa.String(80), primary_key=True),
-        sa.Column("account", sa.String(80), nullable=False),
         sa.Column("request", sa.String(64), nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.Column("access_key", sa.String(64), nullable=False),

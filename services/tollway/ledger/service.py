@@ -24,6 +24,7 @@ from tollway.ledger.handlers import HANDLERS, handlers_of
 from tollway.ledger.journal.block import DamagedError, build, head_of
 from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
+from tollway.ledger.journal.walkeeper import WalKeeper
 from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, journals_of
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
@@ -96,6 +97,8 @@ class Ledger:
             on_trouble=self._trouble,
             on_timing=self.telling.commit,
         )
+        self._wal = WalKeeper(self.journal.engine)
+        self._wal.start()
         self.projector = Projector(self.journal, self.views, on_trouble=self._trouble)
         self.settling = Settling(self)
         self.deadlines = Deadlines(self)
@@ -311,6 +314,7 @@ class Ledger:
             await self.writer.settle_down()
             await self._leave()
         await asyncio.to_thread(self.writer.stop)
+        await asyncio.to_thread(self._wal.stop)
 
     async def _leave(self) -> None:
         try:

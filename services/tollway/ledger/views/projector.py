@@ -93,6 +93,7 @@ class Projector:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+        self._views.close()
 
     def _project(self, batch: list[Committed]) -> None:
         """Project blocks that follow on; fill a gap from the journal first."""

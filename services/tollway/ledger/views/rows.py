@@ -150,8 +150,10 @@ def _usage(rows: Rows, event: Any, charged: int, *, is_counted: bool = True) -> 
     report = _read_report(event.report)
     final = report.attempts[-1] if report.attempts else None
     bearer = next((attempt for attempt in report.attempts if attempt.is_served), final)
-    for attempt in report.attempts:
-        rows.usage.append(_usage_row(event, report, attempt, attempt is final, charged if attempt is bearer else 0))
+    for place, attempt in enumerate(report.attempts, 1):
+        identifier = f"us_{event.hold.removeprefix('rq_')}_{place:02d}"
+        cost = charged if attempt is bearer else 0
+        rows.usage.append(_usage_row(event, report, attempt, identifier, is_final=attempt is final, cost=cost))
     if is_counted and final is not None and bearer is not None:
         _sums(rows, event, bearer)[0] += charged
         sums = _sums(rows, event, final)
@@ -163,8 +165,9 @@ def _sums(rows: Rows, event: Any, attempt: Attempt) -> list[int]:
     return rows.hours[event.account, attempt.started_at_ms // HOUR_MS, event.key, attempt.provider]
 
 
-def _usage_row(event: Any, report: ev.Report, attempt: Attempt, is_final: bool, cost: int) -> UsageTuple:
-    identifier = f"us_{event.hold.rpartition('_')[2]}_{attempt.number:02d}"
+def _usage_row(
+    event: Any, report: ev.Report, attempt: Attempt, identifier: str, *, is_final: bool, cost: int
+) -> UsageTuple:
     usage = report.usage if attempt.is_served else attempt.usage
     row = UsageRow(
         id=identifier,
@@ -204,7 +207,7 @@ def _usage_row(event: Any, report: ev.Report, attempt: Attempt, is_final: bool, 
         price_version=report.price_version,
         reason=attempt.reason,
     )
-    return (identifier, event.account, event.hold, attempt.started_at_ms, event.key, is_final, _encode(row))
+    return (event.account, identifier, event.hold, attempt.started_at_ms, event.key, is_final, _encode(row))
 
 
 _ADD: Final[dict[type, Callable[[Rows, Any, str, int], None]]] = {

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from tollway.ledger.journal.block import Head
 from tollway.ledger.views import tables as t
@@ -21,6 +22,26 @@ class ViewStore:
         self.engine = engine
         self._insert = _INSERT[engine.dialect.name]
         self._statements: dict[str, str] = {}
+        self._writing: Connection | None = None
+
+    def _connection(self) -> Connection:
+        """The projector's own connection. Read models can be rebuilt, so SQLite need not sync each of its commits."""
+        if self._writing is None or self._writing.closed:
+            self._writing = self.engine.connect()
+            if self.engine.dialect.name == "sqlite":
+                driver = self._writing.connection.driver_connection
+                assert driver is not None
+                driver.execute("PRAGMA synchronous=NORMAL")
+            else:
+                self._writing.exec_driver_sql("SET synchronous_commit=off")
+                self._writing.commit()
+        return self._writing
+
+    def close(self) -> None:
+        """Let go of the projector's connection."""
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
 
     def watermarks(self) -> dict[int, tuple[int, bytes]]:
         """Block number and hash up to which each journal is projected."""
@@ -30,7 +51,16 @@ class ViewStore:
 
     def write(self, rows: Rows, heads: Mapping[int, Head]) -> None:
         """Add rows and move the watermarks, all or nothing. Raises SQLAlchemyError."""
-        with self.engine.begin() as connection:
+        connection = self._connection()
+        try:
+            self._write(connection, rows, heads)
+        except SQLAlchemyError:
+            connection.invalidate()
+            self.close()
+            raise
+
+    def _write(self, connection: Connection, rows: Rows, heads: Mapping[int, Head]) -> None:
+        with connection.begin():
             self._write_usage(connection, rows)
             self._many(connection, t.MOVEMENT, rows.movements)
             self._add(connection, t.HOUR, 4, [(*key, *sums) for key, sums in rows.hours.items()])
@@ -44,7 +74,7 @@ class ViewStore:
             mine = (t.USAGE.c.account == account) & (t.USAGE.c.request == request)
             connection.execute(delete(t.USAGE).where(mine))
         if rows.replaced:
-            rows.usage = list({row[0]: row for row in rows.usage}.values())
+            rows.usage = list({row[:2]: row for row in rows.usage}.values())
         self._many(connection, t.USAGE, rows.usage)
 
     def _many(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -9,8 +9,8 @@ METADATA: Final = MetaData()
 USAGE: Final = Table(
     "views_usage",
     METADATA,
+    Column("account", String(80), primary_key=True),
     Column("id", String(80), primary_key=True),
-    Column("account", String(80), nullable=False),
     Column("request", String(64), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("access_key", String(64), nullable=False),
