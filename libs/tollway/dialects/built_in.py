@@ -1,6 +1,7 @@
 """The providers that have facts of their own: a row each. Adding one is a row here and a golden file.
 
-Facts are from the providers' documentation, read in November 2025.
+Facts are from the providers' own documentation (2025 and 2026); which of them stop billing when a stream is cancelled
+is from OpenRouter's table of its upstream providers.
 """
 
 from typing import Final
@@ -140,7 +141,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         id="simulator",
         name="Tollway simulator",
         base_url="",
-        dialects={"chat": "openai_chat", "embeddings": "openai_embeddings"},
+        dialects={**OPENAI, **RESPONSES, **ANTHROPIC},
         auth="none",
         cancel_stops_billing=True,
     ),

@@ -3,6 +3,7 @@ change. Every change is told, so that remembered plans are forgotten.
 """
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -27,9 +28,8 @@ from tollway.wire.refusals import Refusal
 from tollway.wire.work import AskOffer, Beat
 
 ASK_OFFER_TIMEOUT_S: Final = 1.0
-CALM_S: Final = 1.0
-TROUBLE_S: Final = 0.1
-"""How often the passing of time is looked at, with every target fine and with some out."""
+TICK_S: Final = 0.1
+TICKS_PER_RENEWAL: Final = 10
 AUTO_MODELS: Final = "TOLLWAY_AUTO_MODELS"
 
 
@@ -108,10 +108,12 @@ class Room:
 
     async def _watch(self) -> None:
         """Cool-downs end and adapters fall silent without a word."""
-        while True:
-            await asyncio.sleep(TROUBLE_S if self.health.trouble else CALM_S)
-            self._announce(self.health.tick(clock.now_ms()))
-            self._renew_view()
+        for count in itertools.count(1):
+            await asyncio.sleep(TICK_S)
+            if self.health.trouble:
+                self._announce(self.health.tick(clock.now_ms()))
+            if count % TICKS_PER_RENEWAL == 0:
+                self._renew_view()
 
     def _renew_view(self) -> None:
         """What is offered, and who of several routers lets probe: the first of those alive by name."""
