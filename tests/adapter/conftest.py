@@ -1,7 +1,7 @@
 """The adapter with a real provider (the simulator) on real sockets; ingress and ledger are played by the tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tollway.wire import subjects
 from tollway.wire.envelope import Context
 from tollway.wire.plan import Candidate, Price
 from tollway.wire.usage import Settled, UsageFact, UsageFacts
-from tollway.wire.work import Beat, BodyPart, Cancel, Credit, End, FetchBody, Head, Limits, Piece, Work
+from tollway.wire.work import Beat, Cancel, Credit, End, Head, Limits, Piece, Work
 
 PRICE = Price(input=1_000_000_000, output=2_000_000_000)
 ACCOUNT = "acct_1"
@@ -170,6 +170,54 @@ async def until(is_true: Callable[[], Any], *, within_s: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
+class RawProvider:
+    """A provider made of a socket: `script` writes whatever it wants after each request was read."""
+
+    def __init__(self, script: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._script = script
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> "RawProvider":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def candidate(self, **more: Any) -> Candidate:
+        """A custom provider of the account's own, without a key."""
+        own = {
+            "provider": "mine",
+            "credential_id": "",
+            "is_managed": False,
+            "price": None,
+            "base_url": f"http://127.0.0.1:{self.port}/v1",
+            "is_private_address_allowed": True,
+        }
+        return candidate("m", **(own | more))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                await self._script(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
 async def open_bench(data_dir: Path, environ: dict[str, str] | None = None, broker: Broker | None = None) -> Bench:
     simulator = await start()
     broker = broker or Broker()
@@ -218,4 +266,4 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await close_bench(opened)
 
 
-__all__ = ["Answer", "Beat", "Bench", "BodyPart", "FetchBody", "candidate", "close_bench", "open_bench", "until"]
+__all__ = ["Answer", "Beat", "Bench", "RawProvider", "candidate", "close_bench", "open_bench", "until"]

@@ -1,4 +1,4 @@
-"""Every fault of the simulator, by (JSON, stream) and by (alone, with a fallback): what the client gets, what the provider
+"""Every fault of the simulator, by (JSON, stream) and (alone, with a fallback): what the client gets, what the provider
 saw, what is billed. `docs/failover.md` shows the same table, made here.
 
 To write the table into the document again: `TOLLWAY_WRITE_DOCS=1 .venv/bin/pytest tests/adapter/test_fault_table.py`.

@@ -43,19 +43,21 @@ class Sample:
     def add(self, out: bytes, text_bytes: int) -> None:
         """Bytes for the client, and how many of them the model wrote."""
         self.text_bytes += text_bytes
-        if self._kept_bytes < KEPT_BYTES_MAX:
+        if self._kept_bytes + len(out) <= KEPT_BYTES_MAX:
             self._kept.append(out)
             self._kept_bytes += len(out)
             self._kept_text_bytes = self.text_bytes
 
     def count(self, provider: str, model: str) -> tuple[int, Certainty]:
-        """Tokens of all the text, and how sure that is. At least 1 where there is any."""
+        """Tokens of all the text, and how sure that is. At least 1 where there is any; surely 0 where there is none."""
         if not self.text_bytes:
-            return 0, "counted"
+            return 0, "reported"
         texts = list(_answer_texts(b"".join(self._kept)))
-        kept = tokens_of(texts, provider, model) if texts else -(-self._kept_text_bytes // BYTES_PER_TOKEN)
+        if not texts:
+            return max(1, -(-self.text_bytes // BYTES_PER_TOKEN)), "estimated"
+        kept = tokens_of(texts, provider, model)
         if self._kept_text_bytes >= self.text_bytes:
-            return max(1, kept), "counted" if texts and is_countable(provider, model) else "estimated"
+            return max(1, kept), "counted" if is_countable(provider, model) else "estimated"
         return max(1, -(-kept * self.text_bytes // max(1, self._kept_text_bytes))), "estimated"
 
 

@@ -5,6 +5,7 @@ Everything that can end it ends in `Pursuit._end`, once, with one fact: served, 
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from tollway.adapter.answering import Reply
 from tollway.adapter.attempting import Attempting, CreditExhaustedError, LinkLostError
 from tollway.adapter.attempting import House as AttemptingHouse
 from tollway.adapter.attempts import Attempts, Decision, GiveUp, RetryBudget, Try
+from tollway.adapter.billing import Counted
 from tollway.adapter.endings import length_ending
 from tollway.adapter.extending import Extension
 from tollway.adapter.publishing import Publisher
@@ -36,6 +38,9 @@ from tollway.wire.work import BODY_PART_BYTES, BodyPart, End, FetchBody, Head, W
 
 BODY_TIMEOUT_S: Final = 5.0
 STOP_CREDIT: Final = "insufficient_credits"
+
+
+BillingRule = Callable[[Usage | None, Callable[[], Counted], Callable[[], Counted]], tuple[Usage, Certainty]]
 
 
 class House(AttemptingHouse, Protocol):
@@ -109,14 +114,14 @@ class Pursuit:
             if self._stopped is None or self.task is None:
                 raise
             self.task.uncancel()
-            return self._broken_off(self._stopped)
+            return await self._broken_off(self._stopped)
         except LinkLostError:
-            return self._broken_off("gateway_failed")
+            return await self._broken_off("gateway_failed")
         except CreditExhaustedError:
-            return self._exhausted()
+            return await self._exhausted()
         except Exception as fault:  # noqa: BLE001  a bug must not leave a hold open and a caller waiting
             report("work failed", fault)
-            ending = self._broken_off("gateway_failed")
+            ending = await self._broken_off("gateway_failed")
             ending.refusal = refuse("internal_error")
             return ending
 
@@ -165,9 +170,9 @@ class Pursuit:
         if unasked is not None:
             self._unasked, self._current = unasked, None
             return self._attempts.skip(index)
-        return self._served(run) if run.fault is None else self._after(index, run)
+        return await self._served(run) if run.fault is None else await self._after(index, run)
 
-    def _after(self, index: int, run: Running) -> Decision:
+    async def _after(self, index: int, run: Running) -> Decision:
         """Write down an attempt that failed, and decide."""
         failure, budget = run.failure, self._house.budget
         assert failure is not None
@@ -181,7 +186,7 @@ class Pursuit:
         if run.number > 1:
             budget.failed_again()
         if run.has_content or (failure.error_class == "timeout" and run.is_sent):
-            run.usage, _ = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
+            run.usage, _ = await self._billed(billing.partial, run)
         reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
         self._record(run, run.row(decision.action, reason=reason))
         self._failed.append(run)
@@ -194,9 +199,8 @@ class Pursuit:
 
     # -- how it can end
 
-    def _served(self, run: Running) -> Ending:
-        counts = run.counts(bound=self.work.tokens_input_bound)
-        run.usage, certainty = billing.whole(run.usage, *counts)
+    async def _served(self, run: Running) -> Ending:
+        run.usage, certainty = await self._billed(billing.whole, run)
         self._record(run, run.row("succeeded"))
         is_filtered = run.stop_reason == "content_filter"
         ending = Ending("content_filter" if is_filtered else "complete", run, run.usage, certainty, run.last)
@@ -214,7 +218,14 @@ class Pursuit:
         told = verdict(self._failed, decision, candidates_tried=self._attempts.candidates_tried, unasked=self._unasked)
         return Ending("failed_before_content", data=told.data, head=told.head, refusal=told.refusal)
 
-    def _broken_off(self, outcome: Outcome) -> Ending:
+    async def _billed(self, rule: BillingRule, run: Running) -> tuple[Usage, Certainty]:
+        """By a rule of `billing`: at once where the provider reported all, else counted in a thread."""
+        counts = run.counts(bound=self.work.tokens_input_bound)
+        if rule is billing.whole and run.is_reported:
+            return rule(run.usage, *counts)
+        return await asyncio.to_thread(rule, run.usage, *counts)
+
+    async def _broken_off(self, outcome: Outcome) -> Ending:
         """Ended from outside: by the client, the caller's deadline or the gateway itself."""
         run = self._current
         refusal = (
@@ -222,14 +233,14 @@ class Pursuit:
         )
         if run is None:
             return Ending(outcome, refusal=refusal)
-        return self._partly(run, outcome, completion="unknown", refusal=refusal)
+        return await self._partly(run, outcome, completion="unknown", refusal=refusal)
 
-    def _exhausted(self) -> Ending:
+    async def _exhausted(self) -> Ending:
         """The credit for further output is used up: a well-formed end, as if the output limit had been reached."""
         run = self._current
         assert run is not None
         run.stop_reason = "length"
-        ending = self._partly(run, "credit_exhausted", completion="succeeded", refusal=None)
+        ending = await self._partly(run, "credit_exhausted", completion="succeeded", refusal=None)
         cap = self._extension.cap if self._extension is not None else self.work.tokens_output_cap
         ending.usage = msgspec.structs.replace(ending.usage, tokens_output=min(ending.usage.tokens_output or 0, cap))
         ending.stop = STOP_CREDIT
@@ -239,11 +250,13 @@ class Pursuit:
         ending.data = data or b""
         return ending
 
-    def _partly(self, run: Running, outcome: Outcome, *, completion: Completion, refusal: Refusal | None) -> Ending:
+    async def _partly(
+        self, run: Running, outcome: Outcome, *, completion: Completion, refusal: Refusal | None
+    ) -> Ending:
         run.ended_ns = clock.now_ns()
         usage, certainty = billing.NOTHING_USED, "reported"
         if run.is_billed_when_broken_off:
-            usage, certainty = billing.partial(run.usage, *run.counts(bound=self.work.tokens_input_bound))
+            usage, certainty = await self._billed(billing.partial, run)
         run.usage = usage
         self._record(run, run.row("fail_fast", completion=completion, reason=outcome))
         return Ending(outcome, run, usage, certainty, refusal=refusal)

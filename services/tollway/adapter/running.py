@@ -102,6 +102,14 @@ class Running:
         is_stopped = self.is_streaming and self.way.row.cancel_stops_billing
         return self.has_content or self.usage is not None or not is_stopped
 
+    @property
+    def is_reported(self) -> bool:
+        """Whether the provider reported all that is billed, so that nothing needs to be counted."""
+        usage = self.usage
+        return (
+            usage is not None and bool(usage.tokens_input) and bool(usage.tokens_output or not self.sample.text_bytes)
+        )
+
     def counts(self, *, bound: int) -> tuple[Callable[[], Counted], Callable[[], Counted]]:
         """Counters of this attempt's input and output, for what the provider did not report."""
         provider, model = self.candidate.provider, self.candidate.model_sent
