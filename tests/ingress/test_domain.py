@@ -114,7 +114,7 @@ def test_a_caller_may_tighten_the_timeout_and_never_widen_it() -> None:
 
 
 def test_a_refusal_for_want_of_credit_says_what_the_balance_could_cover() -> None:
-    raw = refuse("insufficient_credits", details={"available_nusd": "500000000"})
+    raw = refuse("insufficient_credits", details={"availableNusd": "500000000"})
     told = domain.credit_refusal(raw, Sizing(1_000_000_000, 1_000, 1_000, 1_000), is_stream=False)
     assert "$0.5" in told.message
     assert "about 1000 tokens" in told.message

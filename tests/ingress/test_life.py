@@ -106,7 +106,7 @@ async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(st
 
 
 async def test_want_of_credit_is_said_with_what_it_would_take(street: Street) -> None:
-    street.neighbours.hold = refuse("insufficient_credits", details={"available_nusd": "5"})
+    street.neighbours.hold = refuse("insufficient_credits", details={"availableNusd": "5"})
     response = await street.client.post(CHAT, json=BODY)
     assert (response.status_code, response.json()["error"]["code"]) == (403, "insufficient_credits")
     assert "$0.000000005" in response.json()["error"]["message"]
@@ -116,7 +116,7 @@ async def test_want_of_credit_is_said_with_what_it_would_take(street: Street) ->
 async def test_a_tight_balance_is_asked_again_with_an_exact_count_under_a_new_id(street: Street) -> None:
     street.neighbours.script = answer
     long = {**BODY, "messages": [{"role": "user", "content": "word " * 2_000}]}
-    first = refuse("insufficient_credits", details={"available_nusd": "5"})
+    first = refuse("insufficient_credits", details={"availableNusd": "5"})
     street.neighbours.hold = first
 
     def only_the_first_is_refused() -> None:

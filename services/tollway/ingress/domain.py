@@ -133,7 +133,7 @@ def hold_deadline_ms(deadline_ms: int, *, is_stream: bool) -> int:
 
 def credit_refusal(refusal: Refusal, sizing: Sizing, *, is_stream: bool) -> Refusal:
     """`insufficient_credits`, with what the request needs and what the balance could cover."""
-    available = int(refusal.details.get("available_nusd", "0"))
+    available = int(refusal.details.get("availableNusd", "0"))
     what = "the first part of the stream" if is_stream else "the request"
     message = (
         f"The balance is ${dollars(available)} and {what} may cost up to ${dollars(sizing.amount_nusd)} "
