@@ -286,6 +286,8 @@ class NatsBus:
             hook()
 
     async def _reconnected(self) -> None:
+        for follower in self._followers:
+            follower.ask_again()
         for hook in self.on_reconnect:
             hook()
 
@@ -327,6 +329,7 @@ class _Follower:
         self._types = types
         self._callback = callback
         self._task: asyncio.Task[Any] | None = None
+        self._waiting: asyncio.Timeout | None = None
 
     async def start(self) -> None:
         """Make sure of the consumer, then read in a task."""
@@ -341,14 +344,23 @@ class _Follower:
         batch = min(256, self._config.max_ack_pending or 256)
         while True:
             try:
-                messages = await subscription.fetch(batch, timeout=FETCH_WAIT_S)
+                async with asyncio.timeout(None) as self._waiting:
+                    messages = await subscription.fetch(batch, timeout=FETCH_WAIT_S)
             except TimeoutError:
                 continue
             except (errors.Error, stream_errors.APIError) as fault:
                 subscription = await self._again(subscription, fault)
                 continue
+            finally:
+                self._waiting = None
             for message in messages:
                 await self._hand_over(message)
+
+    def ask_again(self) -> None:
+        """The link is back: a broker that was started anew knows nothing of what we asked before, so ask it now and
+        not when that wait is over."""
+        if self._waiting is not None:
+            self._waiting.reschedule(0)
 
     async def _again(
         self, subscription: JetStreamContext.PullSubscription, fault: Exception
