@@ -18,7 +18,7 @@ import openai
 import psutil
 
 from tests.conftest import free_port
-from tollway.bus.nats import connect
+from tollway.bus.nats import NatsBus, connect
 from tollway.wire import subjects
 from tollway.wire.queries import Balance, GetBalance
 
@@ -98,16 +98,25 @@ class Gateway:
         return psutil.Process(self._process.pid)
 
     def service(self, name: str) -> psutil.Process:
-        """The process of one service."""
-        children = {self.name_of(child): child for child in self.process.children()}
-        return children[name]
+        """The process of one service, once it runs."""
+        until(lambda: bool(self.named(name)))
+        return self.named(name)[0]
+
+    def named(self, name: str) -> list[psutil.Process]:
+        """All processes of one service."""
+        return [child for child in self.process.children() if self.name_of(child) == name]
 
     @staticmethod
     def name_of(child: psutil.Process) -> str:
         """`python -m tollway.adapter` is the adapter, `nats-server …` is nats."""
-        words = child.cmdline()
-        module = next((word for word in words if word.startswith("tollway.")), "tollway.nats")
-        return module.removeprefix("tollway.")
+        try:
+            words = child.cmdline()
+        except psutil.NoSuchProcess:
+            return ""
+        module = next((word for word in words if word.startswith("tollway.")), "")
+        if module:
+            return module.removeprefix("tollway.")
+        return "nats" if words and words[0].endswith("nats-server") else ""
 
     # -- talking to it
 
@@ -123,20 +132,26 @@ class Gateway:
         return self._clients[-1]
 
     def api(self, path: str) -> Any:
-        """A GET of the management plane."""
-        request = urllib.request.Request(
-            f"{self.base_url}/api{path}", headers={"Authorization": f"Bearer {self.credentials['apiKey']}"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+        """A GET of the management plane, again for as long as it says that a service is not there."""
+        give_up = time.monotonic() + END_WITHIN_S
+        while True:
+            status, body = self.get(f"/api{path}", key=self.credentials["apiKey"])
+            if status != 503 or time.monotonic() > give_up:
+                assert status == 200, (status, body)
+                return json.loads(body)
+            time.sleep(0.05)
 
-    def get(self, path: str) -> tuple[int, bytes]:
-        """A GET of anything, without a key."""
+    def get(self, path: str, *, key: str = "") -> tuple[int, bytes]:
+        """A GET of anything: status and body."""
+        request = urllib.request.Request(
+            self.base_url + path, headers={"Authorization": f"Bearer {key}"} if key else {}
+        )
         try:
-            with urllib.request.urlopen(self.base_url + path, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            with error:
+                return error.code, error.read()
 
     def usage(self, count: int) -> list[dict[str, Any]]:
         """Usage rows, oldest first, once there are so many (settling is a moment behind the answer)."""
@@ -153,24 +168,26 @@ class Gateway:
         url, password = f"nats://127.0.0.1:{state['ports']['nats']}", state["passwords"]["cli"]
         bus = await connect(url, role="cli", node="cli-test", user="cli", password=password)
         try:
-            question = GetBalance(self.credentials["accountId"])
-            balance = await bus.ask(subjects.LEDGER_QUERY, question, Balance, timeout_s=5)
+            return await _balance_nusd(bus, self.credentials["accountId"])
         finally:
             await bus.drain()
-        assert isinstance(balance, Balance), balance
-        return balance.available_nusd + balance.held_nusd
 
     def request(self, request_id: str) -> dict[str, Any]:
         """The attempts of a request, once it is settled."""
-        until(lambda: self._status(f"/usage/requests/{request_id}") == 200)
-        return self.api(f"/usage/requests/{request_id}")
+        path = f"/usage/requests/{request_id}"
+        until(lambda: self.get(f"/api{path}", key=self.credentials["apiKey"])[0] == 200)
+        return self.api(path)
 
-    def _status(self, path: str) -> int:
-        try:
-            self.api(path)
-        except urllib.error.HTTPError as error:
-            return error.code
-        return 200
+
+async def _balance_nusd(bus: NatsBus, account_id: str) -> int:
+    give_up = time.monotonic() + END_WITHIN_S
+    while True:
+        balance = await bus.ask(subjects.LEDGER_QUERY, GetBalance(account_id), Balance, timeout_s=5)
+        if isinstance(balance, Balance):
+            return balance.available_nusd + balance.held_nusd
+        assert balance.rule.is_retryable, balance
+        assert time.monotonic() < give_up, balance
+        await asyncio.sleep(0.05)
 
 
 def cost_nusd(rows: list[dict[str, Any]]) -> int:
