@@ -150,6 +150,7 @@ def test_reasoning_models_of_openai_lose_what_they_refuse_and_chat_models_do_not
     assert refused_params(openai, "gpt-5-chat-latest") == frozenset()
     assert refused_params(openai, "gpt-4o") == frozenset()
     assert output_limit_param(openai, "gpt-5-mini") == "max_completion_tokens"
+    assert output_limit_param(ROWS["deepseek"], "deepseek-chat") == output_limit_param(ROWS["poe"], "m") == "max_tokens"
     assert dialect_for(openai, "chat", "gpt-5.1-codex-mini") == "openai_responses"
     assert dialect_for(openai, "chat", "gpt-5-mini") == "openai_chat"
 
@@ -179,7 +180,7 @@ def candidate(base_url: str, dialect: DialectName = "openai_chat", credential_id
         (
             candidate("https://acme.openai.azure.com/openai/deployments/gpt-4o?api-version=2024-10-21"),
             "https://acme.openai.azure.com/openai/deployments/gpt-4o",
-            "api-version=2024-10-21",
+            "?api-version=2024-10-21",
             "api-key",
         ),
     ],

@@ -23,7 +23,7 @@ ANTHROPIC: Final[dict[Surface, DialectName]] = {
 _GEMINI: Final[dict[Surface, DialectName]] = {"chat": "gemini", "embeddings": "gemini", "count_tokens": "gemini"}
 
 _SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
-_REASONING: Final = (*_SAMPLING, "logit_bias", "max_tokens")
+_REASONING: Final = (*_SAMPLING, "logit_bias")
 """What OpenAI's reasoning models answer with a 400."""
 
 _OPENAI_RULES: Final = (
@@ -36,6 +36,8 @@ _OPENAI_RULES: Final = (
 )
 
 _LIMIT: Final = "max_completion_tokens"
+_OLD_LIMIT: Final = "max_tokens"
+"""A limit under the other name is ignored by many, and the answer would outgrow its hold."""
 
 
 BUILT_IN: Final[tuple[ProviderRow, ...]] = (
@@ -87,7 +89,9 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         base_url="https://api.deepseek.com/v1",
         dialects=_CHAT,
         env=("DEEPSEEK_API_KEY",),
+        model_rules=(ModelRule("deepseek-v4*", features=("thinking",)),),
         cancel_stops_billing=True,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="openrouter",
@@ -96,6 +100,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=OPENAI,
         env=("OPENROUTER_API_KEY",),
         cancel_stops_billing=True,
+        output_limit_param=_OLD_LIMIT,
+        features=("thinking", "thinking_signature", "cache_control", "top_k"),
     ),
     ProviderRow(
         id="hyperbolic",
@@ -105,6 +111,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         env=("HYPERBOLIC_API_KEY",),
         cancel_stops_billing=True,
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
+        features=("top_k",),
     ),
     ProviderRow(
         id="inceptionlabs",
@@ -113,6 +121,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=_CHAT,
         env=("INCEPTION_API_KEY", "INCEPTIONLABS_API_KEY"),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="inference-net",
@@ -121,6 +130,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=OPENAI,
         env=("INFERENCE_API_KEY", "INFERENCE_NET_API_KEY"),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="moonshotai",
@@ -129,6 +139,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=_CHAT,
         env=("MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
         model_rules=(ModelRule("kimi-k2.5*", ("temperature", "top_p")),),
+        output_limit_param=_OLD_LIMIT,
+        features=("thinking",),
     ),
     ProviderRow(
         id="zai",
@@ -136,6 +148,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         base_url="https://api.z.ai/api/paas/v4",
         dialects=_CHAT,
         env=("ZAI_API_KEY", "ZHIPU_API_KEY"),
+        output_limit_param=_OLD_LIMIT,
+        features=("thinking",),
     ),
     ProviderRow(
         id="simulator",
@@ -164,6 +178,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         usage_in_stream="always",
         refused_params=("stream_options", "logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="togetherai",
@@ -172,6 +187,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=OPENAI,
         env=("TOGETHER_API_KEY",),
         cancel_stops_billing=True,
+        output_limit_param=_OLD_LIMIT,
+        features=("top_k",),
     ),
     ProviderRow(
         id="deepinfra",
@@ -180,6 +197,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=OPENAI,
         env=("DEEPINFRA_API_KEY",),
         cancel_stops_billing=True,
+        output_limit_param=_OLD_LIMIT,
+        features=("top_k",),
     ),
     ProviderRow(
         id="cerebras",
@@ -198,6 +217,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         usage_in_stream="always",
         is_done_marker_sent=False,
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="cohere",
@@ -207,6 +227,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         env=("COHERE_API_KEY",),
         cancel_stops_billing=True,
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="v0",
@@ -215,6 +236,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=_CHAT,
         env=("V0_API_KEY",),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="vercel",
@@ -223,6 +245,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects={"chat": "openai_chat", "embeddings": "openai_embeddings"},
         env=("AI_GATEWAY_API_KEY",),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="venice",
@@ -231,6 +254,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects={"chat": "openai_chat", "embeddings": "openai_embeddings"},
         env=("VENICE_API_KEY",),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="aihubmix",
@@ -239,6 +263,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=OPENAI,
         env=("AIHUBMIX_API_KEY",),
         is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
         id="azure",

@@ -62,6 +62,9 @@ _SURFACES: Final[dict[DialectName, tuple[Surface, ...]]] = {
 }
 
 
+_AZURE: Final = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+
+
 def dialect_for(row: ProviderRow, surface: Surface, model_sent: str) -> DialectName | None:
     """The dialect in which this provider serves the surface for this model; None: it cannot."""
     rule = rule_for(row, model_sent)
@@ -110,6 +113,7 @@ def row_of_listed(listed: Listed) -> ProviderRow | None:
         dialects=dialects,
         auth="x-api-key" if is_anthropic else "bearer",
         env=listed.env,
+        output_limit_param="" if is_anthropic else "max_tokens",
         usage_in_stream="always" if is_anthropic else "ask",
         is_done_marker_sent=not is_anthropic,
         headers={"anthropic-version": "2023-06-01"} if is_anthropic else {},
@@ -130,13 +134,15 @@ def row_of_candidate(candidate: Candidate) -> ProviderRow:
     base_url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     dialects: dict[Surface, DialectName] = dict.fromkeys(_SURFACES[candidate.dialect], candidate.dialect)
     is_openai = candidate.dialect.startswith("openai")
+    is_azure = (parts.hostname or "").endswith(_AZURE)
     return ProviderRow(
         id=candidate.provider,
         name=candidate.provider_name,
         base_url=normal_url(base_url, dialects),
         dialects=dialects,
         auth=_auth_of(candidate, parts.hostname or ""),
-        query=parts.query,
+        query=f"?{parts.query}" if parts.query else "",
+        output_limit_param="max_tokens" if candidate.dialect == "openai_chat" and not is_azure else "",
         usage_in_stream="ask" if is_openai else "always",
         is_done_marker_sent=is_openai,
         headers={"anthropic-version": "2023-06-01"} if candidate.dialect == "anthropic_messages" else {},
@@ -147,7 +153,7 @@ def row_of_candidate(candidate: Candidate) -> ProviderRow:
 def _auth_of(candidate: Candidate, host: str) -> AuthStyle:
     if not candidate.credential_id:
         return "none"
-    if host.endswith((".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")):
+    if host.endswith(_AZURE):
         return "api-key"
     styles: dict[DialectName, AuthStyle] = {"anthropic_messages": "x-api-key", "gemini": "x-goog-api-key"}
     return styles.get(candidate.dialect, "bearer")

@@ -36,7 +36,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `dialects`: what it speaks for each surface asked; a surface that is missing is reached through another dialect.
     `env`: variables whose first present one is the operator's credential.
     `refused_params`: top-level fields the provider refuses and that are harmless to drop; named in `tollway-dropped`.
-    `output_limit_param`: "" is the dialect's own name. `query`: added to every address (Azure's `api-version`).
+    `output_limit_param`: "" is the dialect's own name. `query`: put after every path (`?api-version=…`).
     `is_done_marker_sent`: its chat streams end with `[DONE]`; False accepts an end after the finish reason.
     `features`: what it carries beyond its dialect (`features.Feature`): "thinking", "cache_control", "top_k", …
     `cancel_stops_billing`: whether hanging up on a stream ends the bill.
