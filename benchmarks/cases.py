@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.driver import Job, Result, quantile_ms
+from benchmarks.floor import Floor
 from benchmarks.processes import Usage, cpu_between
-from benchmarks.system import System
+from benchmarks.system import System, free_port
 
 WORDS: Final = "the quick brown fox jumps over the lazy dog and "
 PATH: Final = "/v1/chat/completions"
@@ -55,6 +56,7 @@ class Report(msgspec.Struct, frozen=True):
     idle_cpu_percent: float
     idle_rss_bytes: dict[str, int]
     loaded_rss_bytes: dict[str, int]
+    floor_cpu_us: float
     sync_p50_ms: float
     sync_p99_ms: float
     json: dict[int, Measured]
@@ -132,6 +134,14 @@ class Bench:
         direct = drive(job(self.direct, model, is_stream=is_stream, **how))
         return Compared(self.measured(job(self.gateway, model, is_stream=is_stream, **how)), direct)
 
+    def floor_cpu_us(self) -> float:
+        """CPU of the least that Python could do per request, on the gateway's core while the gateway is idle."""
+        with Floor(port=free_port(), cores=self._system.gateway_cores) as floor:
+            how: dict[str, Any] = {"mode": "closed", "concurrency": 16, "seconds": self.seconds(2)}
+            before = floor.cpu_s()
+            result = drive(job(Target(floor.port, "", ""), "echo", **how))
+            return (floor.cpu_s() - before) * 1e6 / max(1, result.count)
+
     def idle_cpu_percent(self) -> float:
         """Share of a core that the gateway takes while nobody asks."""
         seconds = self.seconds(4)
@@ -151,6 +161,7 @@ class Bench:
             start_s=start_s,
             idle_cpu_percent=idle,
             idle_rss_bytes=idle_rss,
+            floor_cpu_us=self.floor_cpu_us(),
             sync_p50_ms=quantile_ms(sync, 0.5),
             sync_p99_ms=quantile_ms(sync, 0.99),
             json={

@@ -1,4 +1,8 @@
-"""Where the time goes inside one process, by py-spy if it is installed (`pip install py-spy`; it needs ptrace)."""
+"""Where the time goes inside one process, by py-spy if it is installed (`pip install py-spy`; it needs ptrace).
+
+The service gets a core for itself, so that what it waits for is not taken for what it does; only threads that hold the
+interpreter are sampled, so what a database does by itself is not counted.
+"""
 
 import shutil
 import subprocess
@@ -8,11 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from benchmarks import processes
 from benchmarks.cases import Bench
 from benchmarks.system import System
 
-RATE: Final = 250
-SHOWN: Final = 40
+RATE: Final = 500
+HOW: Final = ("--gil", "--function", "--nonblocking", "-f", "raw")
+SHOWN: Final = 70
 
 
 class NoProfiler(Exception):  # noqa: N818  it is what is missing
@@ -27,11 +33,12 @@ def profile(system: System, bench: Bench, service: str, *, seconds: float, out: 
     pid = next((pid for pid, name in system.names.items() if name == service), None)
     if pid is None:
         raise NoProfiler(f"no process called {service}; there are {', '.join(system.names.values())}")
+    processes.pin([other for other in system.names if other != pid], system.load_cores)
     load = threading.Thread(target=bench.closed, args=(16, seconds + 2))
     load.start()
     time.sleep(1)
     subprocess.run(
-        [tool, "record", "-p", str(pid), "-d", str(int(seconds)), "-r", str(RATE), "-f", "raw", "-o", str(out)],
+        [tool, "record", *HOW, "-p", str(pid), "-d", str(int(seconds)), "-r", str(RATE), "-o", str(out)],
         check=True,
         capture_output=True,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.cases import Compared, Measured, Report
+from benchmarks.floor import QUIET_US
 
 MIB: Final = 1 << 20
 Row = tuple[str, str, str]
@@ -52,6 +53,7 @@ def _standing(report: Report) -> Iterator[Row]:
     yield "memory MiB, idle / after the load", f"{idle:.0f} / {loaded:.0f}", ""
     yield "CPU % of a core while idle", f"{report.idle_cpu_percent:.1f}", ""
     yield "start to ready, s", f"{report.start_s:.1f}", ""
+    yield "CPU µs of uvicorn answering by itself", f"{report.floor_cpu_us:.0f}", f"{QUIET_US:.0f} on a quiet machine"
     yield "fdatasync of the disk, ms, p50 / p99", f"{report.sync_p50_ms:.2f} / {report.sync_p99_ms:.2f}", ""
 
 
