@@ -1,5 +1,7 @@
 """Rows of providers, and how the operator's environment opens them."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -190,3 +192,14 @@ def test_a_custom_provider_gets_its_row_from_the_candidate(
 ) -> None:
     made = row_of_candidate(given)
     assert (made.base_url, made.query, made.auth) == (base_url, query, auth)
+
+
+def test_the_documentation_shows_every_built_in_provider_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    shown = [line for line in text.splitlines() if line.startswith("| `") and line.count("|") == 6]
+    cells = [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in shown]
+    assert [cell[:4] for cell in cells] == [
+        [made.id, made.name, made.base_url or "–", ", ".join(dict.fromkeys(made.dialects.values()))]
+        for made in BUILT_IN
+    ]
+    assert [cell[4].replace("`", "") for cell in cells] == [", ".join(made.env) or "–" for made in BUILT_IN]
