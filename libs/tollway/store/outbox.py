@@ -99,6 +99,12 @@ class Outbox:
             self._write_next()
         await future
 
+    def probe(self) -> None:
+        """After a failed write: try an empty one, so that `error` goes when the disk takes writes again."""
+        if not self._is_writing:
+            self._marks.append("")
+            self._write_next()
+
     def settle(self, keys: Iterable[str]) -> None:
         """These are safe elsewhere. Keys that are not here are passed over; a crash may bring the last ones back."""
         for key in keys:

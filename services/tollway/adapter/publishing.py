@@ -82,6 +82,8 @@ class Publisher:
     async def tick(self) -> None:
         """Put again what was not settled in time, and look for orphans now and then. About once a second."""
         now_s = clock.monotonic_s()
+        if self.error is not None:
+            self.outbox.probe()
         if now_s >= self._orphans_at_s:
             self._orphans_at_s = now_s + ORPHANS_S
             await self._adopt()
