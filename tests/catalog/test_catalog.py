@@ -116,3 +116,12 @@ def test_overrides_can_add_a_provider_that_adapters_can_reach(tmp_path: Path) ->
     catalog = catalog_of({"TOLLWAY_CATALOG_FILE": str(file)})
     assert catalog.rows["inner"].base_url == "https://llm.inner.example/v1"
     assert price_of(catalog, "inner", "inner-1") == Price(100_000_000, 200_000_000)
+
+
+def test_the_overrides_in_the_documentation_can_be_used(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    file = tmp_path / "catalog.json"
+    file.write_text(text.partition("```json\n")[2].partition("```")[0])
+    assert price_of(catalog_of({"TOLLWAY_CATALOG_FILE": str(file)}), "inner", "inner-1") == Price(
+        100_000_000, 200_000_000
+    )

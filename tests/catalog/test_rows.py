@@ -199,7 +199,7 @@ def test_the_documentation_shows_every_built_in_provider_as_it_is() -> None:
     shown = [line for line in text.splitlines() if line.startswith("| `") and line.count("|") == 6]
     cells = [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in shown]
     assert [cell[:4] for cell in cells] == [
-        [made.id, made.name, made.base_url or "–", ", ".join(dict.fromkeys(made.dialects.values()))]
+        [made.id, made.name, made.base_url or "none", ", ".join(dict.fromkeys(made.dialects.values()))]
         for made in BUILT_IN
     ]
-    assert [cell[4].replace("`", "") for cell in cells] == [", ".join(made.env) or "–" for made in BUILT_IN]
+    assert [cell[4].replace("`", "") for cell in cells] == [", ".join(made.env) or "none" for made in BUILT_IN]
