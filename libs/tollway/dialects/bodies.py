@@ -74,6 +74,15 @@ def join_fields(fields: Fields) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def read_object(arguments: str) -> msgspec.Raw | dict[str, object]:
+    """The arguments as an object; the model's broken JSON is given back as a string in one."""
+    try:
+        is_object = isinstance(msgspec.json.decode(arguments or "{}"), dict)
+    except msgspec.DecodeError:
+        is_object = False
+    return msgspec.Raw(arguments.encode() or b"{}") if is_object else {"arguments": arguments}
+
+
 def is_utf8(data: bytes) -> bool:
     """Whether these bytes are text."""
     try:

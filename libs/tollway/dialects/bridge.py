@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tollway.dialects import anthropic_messages, bodies, openai_chat, openai_responses
+from tollway.dialects import anthropic_messages, bodies, gemini, openai_chat, openai_responses
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Passing
@@ -37,6 +37,7 @@ CHAT_DIALECTS: Final[Mapping[DialectName, Dialect]] = {
     "openai_chat": openai_chat.DIALECT,
     "openai_responses": openai_responses.DIALECT,
     "anthropic_messages": anthropic_messages.DIALECT,
+    "gemini": gemini.DIALECT,
 }
 """Those that meet in the canonical conversation."""
 

@@ -152,6 +152,7 @@ _BY_WORD: Final[dict[str, ErrorClass]] = {
     "timeout_error": "server",
     "deadline_exceeded": "server",
     "resource_exhausted": "rate_limit",
+    "malformed_answer": "malformed",
     "invalid_request_error": "bad_request",
     "invalid_argument": "bad_request",
     "failed_precondition": "bad_request",

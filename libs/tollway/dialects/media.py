@@ -1,6 +1,6 @@
 """Inline media: data URLs, and how many bytes base64 stands for."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -31,3 +31,29 @@ def write_data_url(media_type: str, data: str) -> str:
 def decoded_bytes(data: str) -> int:
     """The size that this base64 decodes to, give or take its padding."""
     return len(data) * 3 // 4
+
+
+def kind_of(media_type: str) -> Literal["image", "audio", "file"]:
+    """What the canonical conversation calls media of this type."""
+    family = media_type.partition("/")[0]
+    return "image" if family == "image" else "audio" if family == "audio" else "file"
+
+
+_BY_ENDING: Final = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+}
+
+
+def type_by_ending(url: str) -> str | None:
+    """The media type that an address's ending suggests."""
+    path = url.partition("?")[0].partition("#")[0]
+    return _BY_ENDING.get(path.rpartition(".")[2].lower())

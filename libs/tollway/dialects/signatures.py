@@ -6,7 +6,7 @@ origin, gives it back like any of its own, and the mark is read again; a signatu
 
 from typing import Final
 
-from tollway.wire.chat import Signature
+from tollway.wire import chat
 from tollway.wire.plan import DialectName
 
 _MARK: Final = "tw."
@@ -19,22 +19,27 @@ _LETTERS: Final[dict[DialectName, str]] = {
 _ORIGINS: Final[dict[str, DialectName]] = {letter: name for name, letter in _LETTERS.items()}
 
 
-def write_signature(signature: Signature, client: DialectName) -> str:
-    """For a client of this dialect."""
+def write_token(thought: chat.Thinking, client: DialectName) -> str:
+    """The signature for a client of this dialect; "" if there is none. A capital marks what the issuer redacted."""
+    signature = thought.signature
+    if signature is None:
+        return ""
     if signature.origin == client:
         return signature.value
-    return f"{_MARK}{_LETTERS[signature.origin]}.{signature.value}"
+    letter = _LETTERS[signature.origin]
+    return f"{_MARK}{letter.upper() if thought.is_redacted else letter}.{signature.value}"
 
 
-def read_signature(value: str, client: DialectName) -> Signature:
-    """From a client of this dialect."""
-    if value.startswith(_MARK):
-        letter, dot, rest = value.removeprefix(_MARK).partition(".")
-        if dot and letter in _ORIGINS:
-            return Signature(_ORIGINS[letter], rest)
-    return Signature(client, value)
+def read_thought(text: str, token: str, client: DialectName, *, is_redacted: bool = False) -> chat.Thinking:
+    """Reasoning as a client or provider of this dialect has it."""
+    if not token:
+        return chat.Thinking(text)
+    letter, dot, rest = token.removeprefix(_MARK).partition(".") if token.startswith(_MARK) else ("", "", "")
+    if dot and letter.lower() in _ORIGINS:
+        return chat.Thinking(text, chat.Signature(_ORIGINS[letter.lower()], rest), letter.isupper())
+    return chat.Thinking(text, chat.Signature(client, token), is_redacted)
 
 
-def own_value(signature: Signature | None, provider: DialectName) -> str:
+def own_value(signature: chat.Signature | None, provider: DialectName) -> str:
     """The signature as this provider issued it; "" if it is another's."""
     return signature.value if signature is not None and signature.origin == provider else ""

@@ -4,13 +4,13 @@ from typing import Final
 
 import msgspec
 
-from tollway.dialects import classify
-from tollway.dialects.anthropic_messages.request import NAME, read_object
+from tollway.dialects import bodies, classify
+from tollway.dialects.anthropic_messages.request import NAME
 from tollway.dialects.anthropic_messages.schema import ANSWERS, Answer, Block
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.reading import is_given
-from tollway.dialects.signatures import read_signature, write_signature
+from tollway.dialects.signatures import read_thought, write_token
 from tollway.dialects.usage import read_figures
 from tollway.wire import chat
 from tollway.wire.usage import Usage
@@ -124,10 +124,9 @@ def read_block(block: Block) -> chat.Text | chat.Thinking | chat.ToolCall | None
         case "text":
             return chat.Text(block.text or "")
         case "thinking":
-            signature = read_signature(block.signature, NAME) if block.signature else None
-            return chat.Thinking(block.thinking or "", signature)
+            return read_thought(block.thinking or "", block.signature or "", NAME)
         case "redacted_thinking":
-            return chat.Thinking("", read_signature(block.data or "", NAME), is_redacted=True)
+            return read_thought("", block.data or "", NAME, is_redacted=True)
         case "tool_use":
             arguments = bytes(block.input).decode() if is_given(block.input) else "{}"
             return chat.ToolCall(block.id or "", block.name or "", arguments)
@@ -168,16 +167,12 @@ def write_block(part: chat.Part) -> dict[str, object]:
     """A block, whole; as it opens in a stream if its texts are empty."""
     match part:
         case chat.Thinking(is_redacted=True):
-            return {"type": "redacted_thinking", "data": _token(part)}
+            return {"type": "redacted_thinking", "data": write_token(part, NAME)}
         case chat.Thinking():
-            return {"type": "thinking", "thinking": part.text, "signature": _token(part)}
+            return {"type": "thinking", "thinking": part.text, "signature": write_token(part, NAME)}
         case chat.ToolCall():
-            return {"type": "tool_use", "id": part.id, "name": part.name, "input": read_object(part.arguments)}
+            return {"type": "tool_use", "id": part.id, "name": part.name, "input": bodies.read_object(part.arguments)}
         case chat.Text() | chat.Refused():
             return {"type": "text", "text": part.text}
         case _:
             raise TypeError(f"an answer has no {type(part).__name__}")
-
-
-def _token(part: chat.Thinking) -> str:
-    return write_signature(part.signature, NAME) if part.signature is not None else ""

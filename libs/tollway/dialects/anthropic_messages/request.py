@@ -23,7 +23,7 @@ from tollway.dialects.reading import (
     top_level_uses,
     unread_fields,
 )
-from tollway.dialects.signatures import own_value, read_signature
+from tollway.dialects.signatures import own_value, read_thought
 from tollway.dialects.thinking import budget_of, read_effort
 from tollway.wire import chat
 from tollway.wire.plan import DialectName
@@ -197,15 +197,14 @@ def _read_tool_result(block: schema.Block, path: str, uses: Uses) -> chat.Part |
 
 def _read_thinking(block: schema.Block, path: str, uses: Uses) -> chat.Part | None:
     uses.append(Use("thinking", f"{path}.thinking"))
-    if not block.signature:
-        return chat.Thinking(block.thinking or "")
-    uses.append(Use("thinking_signature", f"{path}.signature"))
-    return chat.Thinking(block.thinking or "", read_signature(block.signature, NAME))
+    if block.signature:
+        uses.append(Use("thinking_signature", f"{path}.signature"))
+    return read_thought(block.thinking or "", block.signature or "", NAME)
 
 
 def _read_redacted(block: schema.Block, path: str, uses: Uses) -> chat.Part | None:
     uses.append(Use("thinking_signature", f"{path}.data"))
-    return chat.Thinking("", read_signature(block.data or "", NAME), is_redacted=True)
+    return read_thought("", block.data or "", NAME, is_redacted=True)
 
 
 _READ_BLOCK: Final[dict[str, Callable[[schema.Block, str, Uses], chat.Part | None]]] = {
@@ -339,7 +338,12 @@ def _write_part(part: chat.Part) -> dict[str, object] | None:
         case chat.Thinking():
             return _write_thinking(part)
         case chat.ToolCall():
-            block = {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": read_object(part.arguments)}
+            block = {
+                "type": "tool_use",
+                "id": _id(part.id),
+                "name": part.name,
+                "input": bodies.read_object(part.arguments),
+            }
             return {**block, **write_cache(part.cache)}
         case chat.ToolResult():
             return _write_result(part)
@@ -386,15 +390,6 @@ _ID_REFUSED: Final = re.compile(r"[^a-zA-Z0-9_-]")
 def _id(call_id: str) -> str:
     """Ids of other providers may have letters that this one refuses."""
     return _ID_REFUSED.sub("_", call_id) or "call"
-
-
-def read_object(arguments: str) -> msgspec.Raw | dict[str, object]:
-    """The arguments as an object; the model's broken JSON is given back as a string in one."""
-    try:
-        is_object = isinstance(msgspec.json.decode(arguments or "{}"), dict)
-    except msgspec.DecodeError:
-        is_object = False
-    return msgspec.Raw(arguments.encode() or b"{}") if is_object else {"arguments": arguments}
 
 
 def _write_result(part: chat.ToolResult) -> dict[str, object]:

@@ -19,7 +19,7 @@ from tollway.dialects.anthropic_messages.schema import EVENTS, Answer, Block, De
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.reading import is_given
-from tollway.dialects.signatures import read_signature, write_signature
+from tollway.dialects.signatures import read_thought, write_token
 from tollway.dialects.sse import Frame
 from tollway.wire import chat
 from tollway.wire.usage import Usage
@@ -144,7 +144,8 @@ class Reader:
         if number is None:
             return []
         if delta.signature:
-            return [chat.Signed(0, number, read_signature(delta.signature, NAME))]
+            signature = read_thought("", delta.signature, NAME).signature
+            return [chat.Signed(0, number, signature)] if signature is not None else []
         text = delta.text or delta.partial_json or delta.thinking
         if not text:
             return []
@@ -217,8 +218,8 @@ class Writer:
                 delta = _DELTAS[type(self._fold.kind(0, event.number))]
                 return self._delta(event.number, {"type": delta[0], delta[1]: event.text})
             case chat.Signed():
-                signature = write_signature(event.signature, NAME)
-                return self._delta(event.number, {"type": "signature_delta", "signature": signature})
+                token = write_token(chat.Thinking(signature=event.signature), NAME)
+                return self._delta(event.number, {"type": "signature_delta", "signature": token})
             case chat.Closed():
                 return _frame("content_block_stop", index=event.number)
             case _:

@@ -12,7 +12,7 @@ import msgspec
 from tollway.dialects.features import Use
 from tollway.dialects.openai_chat import schema
 from tollway.dialects.reading import Uses
-from tollway.dialects.signatures import own_value, read_signature, write_signature
+from tollway.dialects.signatures import own_value, read_thought, write_token
 from tollway.wire import chat
 from tollway.wire.plan import DialectName
 
@@ -56,9 +56,8 @@ def read_details(raw: msgspec.Raw) -> list[chat.Thinking]:
 
 
 def _read_detail(detail: Detail) -> chat.Thinking:
-    token = detail.data or detail.signature
-    signature = read_signature(token, NAME) if token else None
-    return chat.Thinking(detail.text or detail.summary or "", signature, bool(detail.data))
+    token = detail.data or detail.signature or ""
+    return read_thought(detail.text or detail.summary or "", token, NAME, is_redacted=bool(detail.data))
 
 
 def write_answer(parts: Iterable[chat.Part]) -> dict[str, object]:
@@ -73,7 +72,7 @@ def write_answer(parts: Iterable[chat.Part]) -> dict[str, object]:
 
 def write_detail(thought: chat.Thinking, index: int) -> dict[str, object]:
     """One thought for a client."""
-    token = write_signature(thought.signature, NAME) if thought.signature is not None else ""
+    token = write_token(thought, NAME)
     if thought.is_redacted:
         return {"type": "reasoning.encrypted", "data": token, "index": index}
     signed = {"signature": token} if token else {}

@@ -8,7 +8,7 @@ import msgspec
 from tollway.dialects import openai_logprobs
 from tollway.dialects.openai_responses.request import NAME
 from tollway.dialects.reading import present
-from tollway.dialects.signatures import write_signature
+from tollway.dialects.signatures import own_value, write_token
 from tollway.wire import chat
 
 _PREFIX: Final[Mapping[type[chat.Part], str]] = {chat.Thinking: "rs", chat.ToolCall: "fc"}
@@ -39,10 +39,15 @@ def write_item(
             return {"type": "function_call", **head, **call}
         case chat.Thinking():
             summary = [] if is_open or not part.text else [write_summary(part.text)]
-            token = write_signature(part.signature, NAME) if part.signature is not None else None
-            return {"type": "reasoning", **head, "summary": summary, **present(encrypted_content=token)}
+            return {"type": "reasoning", **head, "summary": summary, **present(encrypted_content=_token(part))}
         case _:
             raise TypeError(f"an answer has no {type(part).__name__}")
+
+
+def _token(part: chat.Thinking) -> str | None:
+    """Our own dialect's signatures carry the id of the item they came from; the client gets what was issued."""
+    own = own_value(part.signature, NAME)
+    return (own.partition(".")[2] if own else write_token(part, NAME)) or None
 
 
 def write_content(part: chat.Text | chat.Refused, tokens: tuple[chat.TokenLogprob, ...] = ()) -> dict[str, object]:

@@ -21,7 +21,7 @@ from tollway.dialects.reading import (
     top_level_uses,
     unread_fields,
 )
-from tollway.dialects.signatures import own_value, read_signature
+from tollway.dialects.signatures import own_value, read_thought
 from tollway.dialects.thinking import effort_of, read_effort
 from tollway.wire import chat
 from tollway.wire.plan import DialectName
@@ -167,13 +167,11 @@ def read_reasoning(item: schema.Item) -> chat.Thinking:
     """A reasoning item of a request or an answer. The signature keeps the item's id, which goes back with it."""
     content = item.content if isinstance(item.content, list) else []
     text = "\n\n".join(part.text or "" for part in (*(item.summary or ()), *content))
-    token = item.encrypted_content
-    if not token:
-        return chat.Thinking(text)
-    signature = read_signature(token, NAME)
-    if signature.origin == NAME:
-        signature = chat.Signature(NAME, f"{item.id or ''}.{token}")
-    return chat.Thinking(text, signature)
+    token = item.encrypted_content or ""
+    thought = read_thought(text, token, NAME)
+    if own_value(thought.signature, NAME):
+        return chat.Thinking(text, chat.Signature(NAME, f"{item.id or ''}.{token}"))
+    return thought
 
 
 _READ_ITEM: Final[dict[str, Callable[[schema.Item, str, Uses], chat.Message | None]]] = {

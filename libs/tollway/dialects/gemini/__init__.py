@@ -1,0 +1,30 @@
+"""Gemini, `models/{model}:generateContent` and `:streamGenerateContent`.
+
+Read in this order: schema (the shapes), intake, request, answer, stream, errors.
+"""
+
+from typing import Final
+
+from tollway.dialects.dialect import Dialect
+from tollway.dialects.gemini import answer, errors, intake, request, stream
+
+DIALECT: Final = Dialect(
+    name="gemini",
+    intake=intake.intake,
+    own=intake.own,
+    path=intake.path,
+    headers=intake.headers,
+    carries=request.CARRIES,
+    read_request=request.read_request,
+    write_request=request.write_request,
+    tap_answer=answer.tap_answer,
+    read_answer=answer.read_answer,
+    write_answer=answer.write_answer,
+    tap_frame=stream.tap_frame,
+    is_end_marked=False,
+    reader=stream.Reader,
+    writer=stream.Writer,
+    is_own_error=errors.is_own_error,
+    write_error=errors.write_error,
+    write_error_event=errors.write_error_event,
+)
