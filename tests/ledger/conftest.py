@@ -1,7 +1,8 @@
 """Journals on both databases, made by the migrations, and what builds on them."""
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.conftest import NatsServer, make_streams
+from tests.ledger.house import House
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.views.store import ViewStore
 from tollway.store import migrate
@@ -82,3 +85,31 @@ def views(database: Callable[[str], str]) -> Iterator[ViewStore]:
     engine = open_engine(database("views"), is_writer=True)
     yield ViewStore(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def bus_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A bus of one test's own: streams and consumers are remembered by their server."""
+    directory = tmp_path / "nats"
+    directory.mkdir()
+    server = NatsServer(directory)
+    server.start()
+    asyncio.run(make_streams(server.url))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def house(bus_server: NatsServer, database: Callable[[str], str], tmp_path: Path) -> AsyncIterator[House]:
+    """A house on both databases."""
+    async with House(bus_server, database, tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+async def small_house(
+    bus_server: NatsServer, sqlite_database: Callable[[str], str], tmp_path: Path
+) -> AsyncIterator[House]:
+    """A house on SQLite, where the database does not matter."""
+    async with House(bus_server, sqlite_database, tmp_path) as house:
+        yield house

@@ -32,10 +32,16 @@ def test_the_same_payment_counts_once_for_ever() -> None:
     assert story.account.available == DOLLAR
 
 
-def test_the_same_payment_with_another_amount_or_account_is_refused() -> None:
+def test_the_same_payment_with_another_amount_is_refused() -> None:
     story = Story().with_credit(DOLLAR)
     assert story.refused(grant(2 * DOLLAR, ext_ref=f"pay_{DOLLAR}")).code == "duplicate_payment"
-    assert story.refused(grant(DOLLAR, account_id="acc_other")).code == "duplicate_payment"
+
+
+def test_accounts_may_have_the_same_references() -> None:
+    story = Story().with_credit(DOLLAR)
+    story.must(grant(DOLLAR, account_id="acc_other"))
+    story.must(reverse(f"pay_{DOLLAR}", DOLLAR))
+    assert story.state.accounts["acc_other"].available == DOLLAR
 
 
 def test_the_same_reference_of_another_source_is_another_payment() -> None:

@@ -45,7 +45,7 @@ class Life(RuleBasedStateMachine):
         expires = None if days is None else self.story.now + days * DAY_MS
         ref = self.new()
         self.does(grant(amount, ext_ref=ref, priority=priority, expires_at_ms=expires))
-        lot = self.story.state.payments[st.payment_key("stripe", ref)].lot
+        lot = self.story.state.payments[st.payment_key(ACCOUNT, "stripe", ref)].lot
         self.grants[ref] = (lot, amount)
         self.reference.add(lot, priority, expires or NEVER, amount)
 

@@ -69,11 +69,12 @@ class HoldEnded(msgspec.Struct, frozen=True):
 
 
 class GrantCredit(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Put a lot into an account: bought (`purchase`) or given (`promotional`). Once per (source, ext_ref), for ever.
+    """Put a lot into an account: bought (`purchase`) or given (`promotional`). Once per (account, source, ext_ref),
+    for ever.
 
     `expires_at_ms` None: for a purchase the end (23:59:59.999 UTC) of the 365th day after it, otherwise never.
     `priority`: lower is spent first. Opens the account if it is new. Refusals: `invalid_amount`, `duplicate_payment`
-    (the same source and ext_ref with another amount or account; the same again returns the lot).
+    (the same payment with another amount; the same again returns the lot).
     """
 
     account_id: str

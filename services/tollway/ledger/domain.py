@@ -74,10 +74,9 @@ def _is_amount(amount: int) -> bool:
 def _grant(state: State, command: GrantCredit, now_ms: int) -> Events | Refusal:
     if not _is_amount(command.amount_nusd):
         return refuse("invalid_amount", "A grant must be more than zero and within range.")
-    booked = state.payments.get(payment_key(command.source, command.ext_ref))
+    booked = state.payments.get(payment_key(command.account_id, command.source, command.ext_ref))
     if booked is not None:
-        is_same = (booked.account, booked.amount) == (command.account_id, command.amount_nusd)
-        return [] if is_same else refuse("duplicate_payment")
+        return [] if booked.amount == command.amount_nusd else refuse("duplicate_payment")
     account = state.accounts.get(command.account_id)
     opened: Events = [] if account else [ev.AccountOpened(account=command.account_id, by=command.by)]
     return [*opened, _lot_of(command, (account.lots_made if account else 0) + 1, now_ms)]
@@ -103,9 +102,9 @@ def _lot_of(command: GrantCredit, nth: int, now_ms: int) -> ev.CreditPurchased |
 
 
 def _reverse(state: State, command: ReverseCredit, _now_ms: int) -> Events | Refusal:
-    key = payment_key(command.source, command.ext_ref)
+    key = payment_key(command.account_id, command.source, command.ext_ref)
     payment = state.payments.get(key)
-    if payment is None or payment.account != command.account_id:
+    if payment is None:
         return refuse("resource_missing", "No such payment was booked to this account.")
     if payment.reversed == command.amount_nusd:
         return []
@@ -604,7 +603,7 @@ def _ended(state: State, command: VoidHold) -> HoldEnded:
 
 
 def _credited(state: State, command: GrantCredit) -> CreditGranted:
-    payment = state.payments[payment_key(command.source, command.ext_ref)]
+    payment = state.payments[payment_key(command.account_id, command.source, command.ext_ref)]
     return CreditGranted(payment.lot, payment.amount, state.accounts[command.account_id].available)
 
 

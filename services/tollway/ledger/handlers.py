@@ -39,31 +39,27 @@ def open_hold(room: "Ledger", command: OpenHold, context: Context, respond: Resp
     desk = room.desk_of(command.account_id)
     if desk is None or room.is_silent:
         return
-    trouble = room.trouble or _too_old(room, desk, command)
-    if trouble is not None:
-        respond(trouble)
-        return
     now_us = room.now_us()
-    decided = desk.refused_before(command.hold_id, now_us // 1000) or desk.take(command, now_us)
+    refusal = room.trouble or _refused_already(desk, command, now_us // 1000)
+    decided = refusal or desk.take(command, now_us)
     crashpoint("ledger.decided")
     if isinstance(decided, Refusal):
-        _refused(room, desk, command, decided, now_us // 1000)
+        room.count_hold(decided.code)
+        if refusal is None:
+            desk.remember_refusal(command.hold_id, decided, until_ms=command.hold_deadline_ms, now_ms=now_us // 1000)
         respond(decided)
         return
     desk.reply(command, room.traced(command, context, respond, is_repeat=not decided))
     room.writer.wake(desk)
 
 
-def _too_old(room: "Ledger", desk: Desk, command: OpenHold) -> Refusal | None:
-    """New holds carry new ids: what an earlier writer may have refused, or memory forgotten, cannot be opened."""
+def _refused_already(desk: Desk, command: OpenHold, now_ms: int) -> Refusal | None:
+    """New holds carry new ids: what was refused, here or by an earlier writer, or forgotten, cannot be opened."""
     if command.hold_id in desk.state.holds:
         return None
-    return is_fresh(command.hold_id, now_ms=room.now_us() // 1000, epoch_ms=desk.epoch_ms)
-
-
-def _refused(room: "Ledger", desk: Desk, command: OpenHold, refusal: Refusal, now_ms: int) -> None:
-    room.count_hold(refusal.code)
-    desk.remember_refusal(command.hold_id, refusal, until_ms=command.hold_deadline_ms, now_ms=now_ms)
+    return is_fresh(command.hold_id, now_ms=now_ms, epoch_ms=desk.epoch_ms) or desk.refused_before(
+        command.hold_id, now_ms
+    )
 
 
 def take(room: "Ledger", command: Any, context: Context, respond: Respond) -> None:

@@ -315,6 +315,9 @@ class Ledger:
             await self._leave()
         await asyncio.to_thread(self.writer.stop)
         await asyncio.to_thread(self._wal.stop)
+        self.journal.engine.dispose()
+        if self.views is not None:
+            self.views.engine.dispose()
 
     async def _leave(self) -> None:
         try:

@@ -143,9 +143,9 @@ def root(state: State) -> str:
     return digest.hexdigest()
 
 
-def payment_key(source: str, ext_ref: str) -> str:
-    """Under which a payment is remembered; a source has no slash."""
-    return f"{source}/{ext_ref}"
+def payment_key(account: str, source: str, ext_ref: str) -> str:
+    """Under which a payment is remembered: once per account, since accounts do not share journals. No slash in ids."""
+    return f"{account}/{source}/{ext_ref}"
 
 
 def begin_block(state: State, ts_ms: int) -> None:
@@ -203,7 +203,7 @@ def _granted(state: State, event: ev.CreditPurchased | ev.CreditGranted) -> None
     lot = Lot(event.lot, event.source, event.ext_ref, event.amount, event.amount, created)
     lot.priority, lot.expires_at = event.priority, event.expires_at
     _lot_in(account, lot)
-    key = payment_key(event.source, event.ext_ref)
+    key = payment_key(event.account, event.source, event.ext_ref)
     state.payments[key] = Payment(event.account, event.lot, event.amount)
     if isinstance(event, ev.CreditPurchased):
         account.purchased += event.amount
@@ -218,7 +218,7 @@ def _reversed(state: State, event: ev.CreditReversed) -> None:
     _take(account, event.lots)
     account.debt += event.debt
     account.reversed += event.amount
-    state.payments[payment_key(event.source, event.ext_ref)].reversed += event.amount
+    state.payments[payment_key(event.account, event.source, event.ext_ref)].reversed += event.amount
     state.system.refund += event.amount
 
 

@@ -23,7 +23,8 @@ from tollway.ledger.journal.store import ConflictError, JournalStore, UnknownErr
 
 RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 1.0
-PENDING_EVENTS_MAX: Final = 20_000
+PENDING_MAX: Final = 20_000
+"""Commands that wait for a commit; more would only time out."""
 STALLED_S: Final = 0.4
 """A commit that takes longer than this makes new holds fail at once instead of waiting in vain."""
 
@@ -96,6 +97,7 @@ class Writer:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._dirty: dict[int, Desk] = {}
         self._is_scheduled = False
+        self._waiting = 0
         self._busy_since: float | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -107,6 +109,7 @@ class Writer:
     def wake(self, desk: Desk) -> None:
         """This desk has something pending. Cheap to repeat."""
         self._dirty[desk.journal] = desk
+        self._waiting += 1
         if not self._is_scheduled and self._busy_since is None:
             self._is_scheduled = True
             self._idle.clear()
@@ -121,12 +124,13 @@ class Writer:
     @property
     def is_full(self) -> bool:
         """Whether so much waits that more would only time out."""
-        return sum(_count(desk) for desk in self._dirty.values()) > PENDING_EVENTS_MAX
+        return self._waiting > PENDING_MAX
 
     def _flush(self) -> None:
         self._is_scheduled = False
         work: Work = [(desk, desk.hand_over()) for _, desk in sorted(self._dirty.items()) if desk.pending]
         self._dirty.clear()
+        self._waiting = 0
         if not work or self.is_fenced:
             self._idle.set()
             return
@@ -214,10 +218,6 @@ def _release(blocks: list[OpenBlock]) -> None:
             crashpoint("ledger.after_some_replies")
         for release in block.releases:
             release()
-
-
-def _count(desk: Desk) -> int:
-    return sum(len(block.events) for block in desk.pending)
 
 
 def _resolve(future: asyncio.Future[Any], result: Any, fault: Exception | None) -> None:
