@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from typing import Final
 
-from tollway.dialects import anthropic_messages, bodies, gemini, openai_chat, openai_responses
+from tollway.dialects import (
+    anthropic_messages,
+    bodies,
+    gemini,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Passing
+from tollway.dialects.embedding import EmbeddingBridge, EmbeddingClient, EmbeddingProvider
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, CONTENT_TYPE_SSE, Intake, Outgoing, Served, Step
 from tollway.dialects.faults import Fault
+from tollway.dialects.gemini import embeddings as gemini_embeddings
 from tollway.dialects.hub import HubBridge
 from tollway.dialects.passing import PassingBridge
 from tollway.dialects.rows import ProviderRow
@@ -41,7 +51,18 @@ CHAT_DIALECTS: Final[Mapping[DialectName, Dialect]] = {
 }
 """Those that meet in the canonical conversation."""
 
-DIALECTS: Final[Mapping[DialectName, Passing]] = {**CHAT_DIALECTS}
+DIALECTS: Final[Mapping[DialectName, Passing]] = {
+    **CHAT_DIALECTS,
+    "openai_completions": openai_completions.DIALECT,
+    "openai_embeddings": openai_embeddings.DIALECT,
+}
+
+EMBEDDING_CLIENTS: Final[Mapping[DialectName, EmbeddingClient]] = {
+    "openai_embeddings": EmbeddingClient(
+        read_request=openai_embeddings.read_request, write_answer=openai_embeddings.write_answer
+    ),
+}
+EMBEDDING_PROVIDERS: Final[Mapping[DialectName, EmbeddingProvider]] = {"gemini": gemini_embeddings.PROVIDER}
 
 SURFACES: Final[Mapping[DialectName, Surface]] = {
     "openai_chat": "chat",
@@ -78,6 +99,8 @@ def bridge(
         return PassingBridge(setting)
     if client in CHAT_DIALECTS and provider in CHAT_DIALECTS and asked != "count_tokens":
         return HubBridge(setting, CHAT_DIALECTS[client], CHAT_DIALECTS[provider])
+    if client in EMBEDDING_CLIENTS and provider in EMBEDDING_PROVIDERS:
+        return EmbeddingBridge(setting, EMBEDDING_CLIENTS[client], EMBEDDING_PROVIDERS[provider])
     return refuse("unsupported_parameter", f"A request of {client} ({asked}) has no way to a provider of {provider}.")
 
 

@@ -29,6 +29,7 @@ Feature = Literal[
     "thinking",
     "thinking_signature",
     "cache_control",
+    "token_input",
     "unknown_part",
     # tools
     "tools",
@@ -95,6 +96,7 @@ FEATURES: Final[dict[Feature, Described]] = {
         "dropped", "signatures of earlier reasoning (kept for the provider that issued them)"
     ),
     "cache_control": Described("dropped", "prompt-cache breakpoints"),
+    "token_input": Described("refused", "inputs of embeddings as lists of tokens"),
     "unknown_part": Described("refused", "content parts of other kinds"),
     "tools": Described("refused", "function tools, calls and results, in parallel too"),
     "tool_strict": Described("dropped", "strict tool arguments"),
