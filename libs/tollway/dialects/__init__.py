@@ -8,8 +8,14 @@ Read in this order
     bodies      JSON bodies: limits, errors that name a path, top-level fields changed without touching the rest.
     sse         the incremental splitter of event streams.
     bridge      the face of this package, below.
-    openai_chat, openai_responses, openai_completions, openai_embeddings, anthropic_messages, gemini
-                one module per dialect, all of one shape: intake, request, answer, stream, errors.
+    features    what requests use, and its fate where a provider's dialect has no such thing.
+    fold        a stream's events to the whole answer.
+    attempt     one attempt, whatever the dialects; `passing` (one dialect on both sides), `hub` (two chat dialects, by
+                way of `tollway.wire.chat`) and `embedding` say how bytes become other bytes.
+    openai_chat, openai_responses, anthropic_messages, gemini
+                one package per chat dialect, all of one shape: schema, intake, request, answer, stream, errors.
+    openai_completions, openai_embeddings
+                one module each; they pass through (Gemini's embeddings are in `gemini.embeddings`).
 
 The face, all importable from `tollway.dialects.bridge`
 
@@ -18,7 +24,7 @@ The face, all importable from `tollway.dialects.bridge`
         Intake: model, models (fallbacks), is_stream, tokens_output_wanted (int | None), choices, needs, is_caching,
         text_bytes (bytes of the body that may be tokens), media (parts that are not text), is_usage_asked.
 
-    bridge(client, provider, row, *, surface=None, request_id="") -> Bridge | Refusal       # one Bridge per attempt
+    bridge(client, provider, row, *, surface=None, request_id="", now_ms=0) -> Bridge | Refusal   # one per attempt
         Refusal: no way leads from this client dialect to that provider dialect (embeddings to chat).
     bridge.request(body, *, model_sent, tokens_output_cap, is_stream, headers=NONE) -> Outgoing | Refusal
         Outgoing(path, body, headers, dropped). The address is row.base_url + path (path may carry a query);

@@ -11,7 +11,7 @@ from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Tally, Target
 from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import Feature, judge
-from tollway.dialects.passing import PassingStream, make_target
+from tollway.dialects.passing import PassingStream, make_target, with_query
 from tollway.dialects.reading import Uses
 from tollway.wire.refusals import Refusal
 from tollway.wire.usage import Usage
@@ -93,7 +93,7 @@ class EmbeddingBridge(Bridge):
         if isinstance(dropped, Refusal):
             return dropped
         sent = msgspec.json.encode(self._provider.write_request(self._asked, target))
-        path = self._provider.path(target) + setting.row.query
+        path = with_query(self._provider.path(target), setting.row.query)
         return Outgoing(path, sent, setting.provider.headers(NO_HEADERS), dropped)
 
     def _read(self, body: bytes, tally: Tally) -> bytes:

@@ -13,7 +13,7 @@ from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Reply, Tally
 from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import judge
-from tollway.dialects.passing import asks_usage, make_target
+from tollway.dialects.passing import asks_usage, make_target, with_query
 from tollway.dialects.sse import Frame
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
@@ -60,7 +60,7 @@ class HubBridge(Bridge):
         written = self._provider.write_request(reading.conversation, target)
         stripped = tuple(name for name in written.fields if name in target.refused_params)
         sent = {name: value for name, value in written.fields.items() if name not in stripped}
-        path = self._provider.path(target) + self._setting.row.query
+        path = with_query(self._provider.path(target), self._setting.row.query)
         named = (*dropped, *written.dropped, *stripped)
         return Outgoing(path, msgspec.json.encode(sent), self._provider.headers(NO_HEADERS), named)
 

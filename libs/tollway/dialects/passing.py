@@ -37,6 +37,11 @@ def make_target(
     )
 
 
+def with_query(path: str, query: str) -> str:
+    """A row's query (`?…`) after a path that may have one already."""
+    return f"{path}&{query.removeprefix('?')}" if query and "?" in path else path + query
+
+
 class PassingBridge(Bridge):
     """Top-level values keep their bytes, answers are the provider's own."""
 
@@ -67,7 +72,7 @@ class PassingBridge(Bridge):
         )
         self._is_usage_asked = asks_usage(fields)
         dropped = setting.provider.own(fields, target)
-        path = setting.provider.path(target) + setting.row.query
+        path = with_query(setting.provider.path(target), setting.row.query)
         return Outgoing(path, bodies.join_fields(fields), setting.provider.headers(headers), dropped)
 
     def _read(self, body: bytes, tally: Tally) -> bytes:
