@@ -73,7 +73,7 @@ def migrate(data: Data = Path(".tollway"), database_url: DatabaseUrl = "") -> No
 def doctor(
     data: Data = Path(".tollway"),
     database_url: DatabaseUrl = "",
-    base_url: Annotated[str, typer.Option(help="Where the gateway is.")] = "",
+    base_url: Annotated[str, typer.Option(help="Where the gateway is.", envvar="TOLLWAY_BASE_URL")] = "",
 ) -> None:
     """Say what is well and what is not; exit code 1 when something is wrong."""
     from tollway.cli import doctor as doctor_module

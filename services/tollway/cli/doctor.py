@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 import httpx
 import msgspec
+from nats import errors as nats_errors
 from sqlalchemy.exc import SQLAlchemyError
 
 from tollway import ids, settings
@@ -92,7 +93,8 @@ def examine(data: Path, *, database_url: str, base_url: str) -> list[Finding]:
 def _data(patient: Patient) -> Iterator[Finding]:
     place = patient.place
     if patient.state is None:
-        yield Finding("warn", "data directory", f"{place.root} has not been used by `tollway up` yet")
+        if not patient.settings.database_url:
+            yield Finding("warn", "data directory", f"{place.root} has not been used by `tollway up` yet")
         return
     yield Finding("ok", "data directory", f"{place.root}, layout {patient.state.layout}")
     for name in PRIVATE_FILES:
@@ -169,7 +171,7 @@ def _monitor_url(patient: Patient) -> str:
 
 def _services(patient: Patient) -> Iterator[Finding]:
     """Who is heard on the bus within two beats."""
-    heard = asyncio.run(_beats(patient)) if patient.state else None
+    heard = asyncio.run(_beats(patient))
     if heard is None:
         return
     for role in ROLES:
@@ -181,19 +183,28 @@ def _services(patient: Patient) -> Iterator[Finding]:
 
 
 async def _beats(patient: Patient) -> dict[str, Beat] | None:
-    state, heard = patient.state, dict[str, Beat]()
-    if state is None or "nats" not in state.ports:
+    """Beats by node; None when there is no way onto the bus from here."""
+    url, password = _bus_address(patient)
+    if not password:
         return None
-    url = f"nats://{LOOPBACK}:{state.ports['nats']}"
-    link = connect(url, role="cli", node=ids.new_id("cli"), user="cli", password=state.passwords.get("cli", ""))
+    heard: dict[str, Beat] = {}
     try:
+        link = connect(url, role="cli", node=ids.new_id("cli"), user="cli", password=password)
         bus = await asyncio.wait_for(link, TIMEOUT_S)
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, nats_errors.Error):
         return heard
     await bus.listen(subjects.BEATS_ALL, [Beat], lambda beat, _context, _subject: heard.update({beat.node: beat}))
     await asyncio.sleep(BEATS_FOR_S)
     await bus.drain()
     return heard
+
+
+def _bus_address(patient: Patient) -> tuple[str, str]:
+    """The bus of `tollway up`, or the one that the environment names (containers)."""
+    state = patient.state
+    if state is not None and "nats" in state.ports:
+        return f"nats://{LOOPBACK}:{state.ports['nats']}", state.passwords.get("cli", "")
+    return patient.settings.nats_url, patient.settings.nats_password
 
 
 def _gateway(patient: Patient) -> Iterator[Finding]:
