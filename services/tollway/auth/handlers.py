@@ -255,8 +255,9 @@ async def describe_access(room: "Auth", command: DescribeAccess, _context: Conte
 
 
 def _any_key(account_id: str) -> AccessKey:
-    stamp = {"created_at_ms": 0, "updated_at_ms": 0}
-    return AccessKey(id="", account_id=account_id, created_by="", updated_by="", key_redacted="", **stamp)
+    return AccessKey(
+        id="", account_id=account_id, created_at_ms=0, updated_at_ms=0, created_by="", updated_by="", key_redacted=""
+    )
 
 
 # -- master key rotation
