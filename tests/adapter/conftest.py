@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from tollway import clock, ids, settings
 from tollway.adapter.handlers import Adapter
@@ -21,6 +22,13 @@ from tollway.wire.envelope import Context
 from tollway.wire.plan import Candidate, Price
 from tollway.wire.usage import Settled, UsageFact, UsageFacts
 from tollway.wire.work import Beat, Cancel, Credit, End, Head, Limits, Piece, Work
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Production runs on uvloop; the HTTP client's tests run on both loops, whose transports differ."""
+    own = {"uvloop": uvloop.new_event_loop}
+    return own | ({"asyncio": asyncio.new_event_loop} if item.path.name == "test_upstream.py" else {})
+
 
 PRICE = Price(input=1_000_000_000, output=2_000_000_000)
 ACCOUNT = "acct_1"

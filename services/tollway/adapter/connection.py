@@ -227,8 +227,10 @@ class Link(asyncio.Protocol):
         "_answer",
         "_header_bytes",
         "_headers",
+        "_is_complete",
         "_is_delimited",
         "_is_headed",
+        "_is_lasting",
         "_is_paused",
         "_is_silent",
         "_on_idle",
@@ -247,8 +249,8 @@ class Link(asyncio.Protocol):
         self._parser: Any = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
-        self._is_headed = self._is_delimited = self._is_paused = self.is_lost = False
-        self._is_silent = True
+        self._is_headed = self._is_delimited = self._is_complete = self._is_paused = self.is_lost = False
+        self._is_silent, self._is_lasting = True, False
         self.idle_since_s = 0.0
 
     # what the pool does
@@ -260,7 +262,7 @@ class Link(asyncio.Protocol):
         self._answer = answer = Answer(self)
         self._parser = httptools.HttpResponseParser(self)
         self._headers, self._header_bytes = [], 0
-        self._is_headed = self._is_delimited = False
+        self._is_headed = self._is_delimited = self._is_complete = False
         self._is_silent = True
         self._transport.write(head + body if len(body) < UNREAD_BYTES_MAX else head)
         if len(body) >= UNREAD_BYTES_MAX:
@@ -310,13 +312,17 @@ class Link(asyncio.Protocol):
         if self._answer is None:
             return self.hang_up()
         self._is_silent = False
+        error: UpstreamError | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            self._fail(cause if isinstance(cause, UpstreamError) else _nonsense())
+        except httptools.HttpParserCallbackError as fault:
+            error = fault.__context__ if isinstance(fault.__context__, UpstreamError) else _nonsense()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(_nonsense())
+            error = _nonsense()
+        if self._is_complete:
+            self._finish(is_kept=error is None)
+        elif error is not None:
+            self._fail(error)
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -324,7 +330,7 @@ class Link(asyncio.Protocol):
         self._on_lost(self)
         if self._answer is not None:
             if self._is_headed and not self._is_delimited and exc is None:
-                self._finish()
+                self._finish(is_kept=False)
             else:
                 self._fail(_cut(is_silent=self._is_silent))
 
@@ -357,17 +363,20 @@ class Link(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
 
-    def on_message_complete(self) -> None:
-        if self._is_headed:
-            self._finish()
+    def on_message_begin(self) -> None:
+        if self._is_complete:
+            raise UpstreamError("malformed", "the answer goes on after its end")
 
-    def _finish(self) -> None:
+    def on_message_complete(self) -> None:
+        self._is_complete = self._is_headed
+        self._is_lasting = self._is_delimited and bool(self._parser.should_keep_alive())
+
+    def _finish(self, *, is_kept: bool) -> None:
         answer, self._answer = self._answer, None
-        is_kept = not self.is_lost and self._is_delimited and self._parser.should_keep_alive()
         if answer is not None:
             answer.on_done()
         self.resume()
-        if is_kept:
+        if is_kept and self._is_lasting and not self.is_lost:
             self._on_idle(self)
         else:
             self.hang_up()
