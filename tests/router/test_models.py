@@ -16,12 +16,12 @@ def ids(router: Router, principal: Principal | None = None, model_id: str = "") 
 def test_only_models_that_some_credential_can_serve_are_listed(router: Router) -> None:
     listed = ids(router)
     assert {"openai:gpt-4o", "simulator:echo", "simulator:embed", "anthropic:claude-sonnet-4-5"} <= set(listed)
-    assert {name.partition(":")[0] for name in listed} == {"openai", "anthropic", "simulator"}
+    assert {name.partition(":")[0] for name in listed} == {"openai", "anthropic", "simulator", "tollway/auto"}
 
 
 def test_models_outside_the_scope_are_not_listed(router: Router) -> None:
     key = principal_of(access=Access(models=("openai/gpt-4o", "simulator:echo", "groq:llama-3.1-8b-instant")))
-    assert set(ids(router, key)) == {"openai:gpt-4o", "simulator:echo"}
+    assert set(ids(router, key)) == {"openai:gpt-4o", "simulator:echo", "tollway/auto"}
     assert ids(router, principal_of(access=Access(providers=()))) == []
 
 
@@ -38,7 +38,9 @@ def test_the_accounts_own_models_are_listed(router: Router) -> None:
 def test_everything_listed_can_be_planned_under_its_listed_name(router: Router) -> None:
     answer = list_models(router.view, ListModels(principal_of()))
     assert isinstance(answer, ModelList)
-    for card in answer.models:
+    assert answer.models[-1].id == "tollway/auto"
+    assert router.candidates("tollway/auto")
+    for card in answer.models[:-1]:
         surface = "embeddings" if "embed" in card.id else "chat"
         assert [name.split()[0] for name in router.candidates(card.id, surface=surface)] == [card.id]
 
@@ -46,6 +48,7 @@ def test_everything_listed_can_be_planned_under_its_listed_name(router: Router) 
 def test_one_model_is_shown_under_the_name_it_was_asked_by(router: Router) -> None:
     assert ids(router, model_id="gpt-4o") == ["gpt-4o"]
     assert ids(router, model_id="openai:gpt-4o") == ["openai:gpt-4o"]
+    assert ids(router, model_id="Tollway/auto") == ["tollway/auto"]
 
 
 def test_a_card_says_what_a_client_needs_to_choose(router: Router) -> None:

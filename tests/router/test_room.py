@@ -7,9 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.conftest import NatsServer
 from tests.router.conftest import principal_of
 from tollway import clock, settings
+from tollway.bus import Bus
 from tollway.bus.memory import Broker, MemoryBus
+from tollway.bus.nats import connect
 from tollway.router.handlers import build
 from tollway.router.room import Room
 from tollway.runtime import Edge
@@ -30,8 +33,8 @@ from tollway.wire.refusals import Refusal
 from tollway.wire.work import Beat
 
 
-def edge_of(bus: MemoryBus, **environ: str) -> Edge:
-    told = settings.read("router", environ)
+def edge_of(bus: Bus, **environ: str) -> Edge:
+    told = msgspec.structs.replace(settings.read("router", environ), node=bus.node)
     return Edge(told, bus, Telemetry(told))
 
 
@@ -221,3 +224,26 @@ async def test_the_operator_names_the_models_of_auto() -> None:
     assert room.view.auto_models == ("simulator:slow", "openai:gpt-4o")
     with pytest.raises(settings.SettingsError, match="TOLLWAY_AUTO_MODELS"):
         build(edge_of(MemoryBus("router-1", Broker()), TOLLWAY_AUTO_MODELS="gpt-4o"))
+
+
+async def test_of_two_routers_on_one_bus_exactly_one_request_in_forty_is_the_probe(nats_server: NatsServer) -> None:
+    buses = [await connect(nats_server.url, role="router", node=f"router-{name}") for name in "ab"]
+    rooms = [build(edge_of(bus)) for bus in buses]
+    asker = await connect(nats_server.url, role="ingress", node="ingress-1")
+    for bus, room in zip(buses, rooms, strict=True):
+        await room.start()
+        await bus.serve(room.HANDLERS, room, queue="router")
+    for room in rooms:
+        asker.tell(subjects.beat("router", room.node), Beat("router", room.node, 0))
+    asker.tell(subjects.beat("adapter", "x"), Beat("adapter", "x", 0, pool="default", managed=("simulator",)))
+    asker.tell(subjects.HEALTH_SEEN, cooling("slow"))
+    await until(lambda: all(room.health.standing("simulator", "slow", "managed:simulator").is_free for room in rooms))
+    await until(lambda: sum(room.view.is_prober for room in rooms) == 1)
+    question = PlanRoute(principal_of(), ("simulator:slow", "simulator:echo"), "chat")
+    answers = await asyncio.gather(*(asker.ask(subjects.ROUTE_PLAN, question, Plan, timeout_s=5) for _ in range(40)))
+    firsts = [answer.candidates[0].model for answer in answers if isinstance(answer, Plan)]
+    assert sorted(firsts) == ["echo"] * 39 + ["slow"]
+    for room, bus in zip(rooms, buses, strict=True):
+        await room.stop()
+        await bus.drain()
+    await asker.drain()

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
+from tollway.router.auto import AUTO
 from tollway.router.catalog import Catalog
 from tollway.router.resolve import Target, custom_target, is_reachable, listed_target, resolve
 from tollway.router.ways import View, way_to
@@ -10,26 +12,29 @@ from tollway.wire.access import Principal
 from tollway.wire.plan import ListModels, ModelCard, ModelList, PlanRoute, Surface
 from tollway.wire.refusals import Refusal
 
+AUTO_CARD: Final = ModelCard(AUTO, "tollway", "Chosen by the router")
+
 
 def list_models(view: View, question: ListModels) -> ModelList | Refusal:
     """All models, or the one asked for under the name it was asked by. Refusals: as for a plan of that one model."""
     if question.model_id:
         return _one(view, question.principal, question.model_id)
     targets = _targets(view, question.principal)
-    return ModelList(
-        tuple(_card(target, target_id(target)) for target in targets if _refusal(view, question, target) is None)
-    )
+    cards = [_card(target, target_id(target)) for target in targets if _refusal(view, question, target) is None]
+    return ModelList((*cards, AUTO_CARD) if cards else ())
 
 
 def _one(view: View, principal: Principal, name: str) -> ModelList | Refusal:
+    if name.lower() == AUTO:
+        return ModelList((AUTO_CARD,))
     target = resolve(view.catalog, view.offers, principal, name, param="model")
     if isinstance(target, Refusal):
         return target
     refusal = _refusal(view, ListModels(principal), target)
+    if refusal is not None:
+        return refusal
     is_bare = not name.startswith(f"{target.provider}:")
-    return (
-        ModelList((_card(target, target.model_id if is_bare else target_id(target)),)) if refusal is None else refusal
-    )
+    return ModelList((_card(target, target.model_id if is_bare else target_id(target)),))
 
 
 def target_id(target: Target) -> str:

@@ -40,7 +40,7 @@ class Room:
         self.HANDLERS = handlers
         self.telemetry = edge.telemetry
         self._bus = edge.bus
-        self._node = edge.settings.node
+        self.node = edge.settings.node
         catalog = _read_catalog(edge)
         self.health = Health(catalog.rows, version=clock.now_ms())
         self.view = View(catalog, NOTHING_KNOWN, self.health, auto_models=_auto_models(edge))
@@ -121,7 +121,7 @@ class Room:
         self._adapters = forget_silent(self._adapters, now_ms=now_ms)
         self._routers = {node: at_ms for node, at_ms in self._routers.items() if now_ms - at_ms <= SILENT_AFTER_MS}
         offers = offers_of(self._adapters.values(), now_ms=now_ms)
-        is_prober = all(self._node <= node for node in self._routers)
+        is_prober = all(self.node <= node for node in self._routers)
         is_new = offers != self.view.offers
         self.view = msgspec.structs.replace(self.view, offers=offers, is_prober=is_prober)
         if is_new:
