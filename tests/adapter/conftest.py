@@ -60,9 +60,11 @@ class Answer:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     node: str = ""
+    signs: int = 0
 
     def hear(self, piece: Piece) -> None:
-        assert piece.n == len(self.pieces), "pieces are numbered without gaps"
+        assert piece.n == len(self.pieces) - self.signs, "pieces are numbered without gaps, signs of life are none"
+        self.signs += not piece.data and piece.head is None and piece.end is None
         self.pieces.append(piece)
         self.node = self.node or piece.node
         if piece.head is not None:

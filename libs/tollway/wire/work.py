@@ -105,7 +105,7 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `n` counts from 0 without gaps; a gap means the bus lost something and the stream must end visibly.
     `node`: the adapter that works on it (first piece and liveness notes). Empty data with neither head nor end is
-    only a sign of life.
+    only a sign of life: it carries the number of the piece that comes next.
     """
 
     n: int

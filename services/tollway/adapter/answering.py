@@ -19,6 +19,7 @@ class Reply:
         "_bus",
         "_context",
         "_inbox",
+        "_is_heard",
         "_n",
         "_node",
         "_sent",
@@ -35,6 +36,7 @@ class Reply:
         self._context = context
         self._node = bus.node
         self._n = 0
+        self._is_heard = False
         self._sent = 0
         self._taken = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -64,7 +66,7 @@ class Reply:
 
     def sign(self, now_s: float) -> None:
         """A sign of life, if one is due: soon for who works on it, then every second."""
-        if now_s - self.last_s >= (SIGN_S if self._n else FIRST_SIGN_S):
+        if now_s - self.last_s >= (SIGN_S if self._is_heard else FIRST_SIGN_S):
             self._tell(b"", None, None, now_s)
 
     def taken(self, bytes_taken: int) -> None:
@@ -91,10 +93,12 @@ class Reply:
     def _tell(self, data: bytes, head: Head | None, end: End | None, now_s: float) -> None:
         if not self._bus.is_connected:
             self.is_broken = True
+        is_sign = not data and head is None and end is None
         is_named = self._n == 0 or not data
         self._bus.tell(
             self._inbox, Piece(self._n, self._node if is_named else "", data, head, end), context=self._context
         )
-        self._n += 1
+        self._n += not is_sign  # a sign has the number of the piece that comes next: a gap shows at once
+        self._is_heard = True
         self._sent += len(data)
         self.last_s = now_s
