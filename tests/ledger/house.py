@@ -11,6 +11,7 @@ from tollway import clock, ids, settings
 from tollway.bus.nats import NatsBus, connect
 from tollway.ledger.service import Ledger
 from tollway.runtime import Edge
+from tollway.settings import SettingsError
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.credit import CreditGranted, GrantCredit, HoldOpened, OpenHold
@@ -52,9 +53,14 @@ class House:
         told = settings.read("ledger", self.environ)
         bus = await connect(told.nats_url, role="ledger", node=told.node)
         telemetry = Telemetry(told)
-        ledger = Ledger(Edge(told, bus, telemetry), on_fenced=lambda: self.fenced.append(ledger))
+        ledger = Ledger(Edge(told, bus, telemetry), on_end=lambda _code: self.fenced.append(ledger))
+        try:
+            await ledger.start()
+        except SettingsError:
+            await bus.drain()
+            telemetry.stop()
+            raise
         self._open.append((ledger, bus, telemetry))
-        await ledger.start()
         await bus.serve(ledger.HANDLERS, ledger, queue="ledger")
         return ledger
 
@@ -70,7 +76,7 @@ class House:
     # -- asking
 
     async def ask(self, subject: str, command: Any, reply: Any, timeout_s: float = 5.0) -> Any:
-        """An answer or a refusal; asked again, the same, while the ledger is busy or away (as a careful client does)."""
+        """An answer or a refusal; asked again while the ledger is busy or away, as a careful client does."""
         for _ in range(20):
             said = await self.client.ask(subject, command, reply, timeout_s=timeout_s)
             if not isinstance(said, Refusal) or said.code not in ("ledger_unavailable", "ledger_busy"):

@@ -20,16 +20,16 @@ class GuardedClock:
         wall_us: Callable[[], int] = lambda: clock.now_ns() // 1000,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
     ) -> None:
-        self._wall_us = wall_us
-        self._monotonic_s = monotonic_s
+        self.wall_us = wall_us
+        self.monotonic_s = monotonic_s
         self._offset_us = wall_us() - int(monotonic_s() * 1_000_000)
         self.is_trusted = True
         self.is_agreed = True
 
     def now_us(self) -> int:
         """Unix microseconds: the wall clock's, or what it would show had it not jumped."""
-        wall = self._wall_us()
-        expected = self._offset_us + int(self._monotonic_s() * 1_000_000)
+        wall = self.wall_us()
+        expected = self._offset_us + int(self.monotonic_s() * 1_000_000)
         drift = wall - expected
         if -JUMP_US < drift < JUMP_US:
             self._offset_us += drift

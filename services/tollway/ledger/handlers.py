@@ -37,7 +37,7 @@ def open_hold(room: "Ledger", command: OpenHold, context: Context, respond: Resp
     """Decide a hold. A refusal is remembered until the hold's deadline, so that a repeat cannot turn it around."""
     crashpoint("ledger.command_read")
     desk = room.desk_of(command.account_id)
-    if desk is None or room.is_silent:
+    if desk is None or room.is_mute(respond):
         return
     now_us = room.now_us()
     refusal = room.trouble or _refused_already(desk, command, now_us // 1000)
@@ -65,7 +65,7 @@ def _refused_already(desk: Desk, command: OpenHold, now_ms: int) -> Refusal | No
 def take(room: "Ledger", command: Any, context: Context, respond: Respond) -> None:
     """Any other command of money: decided at its account's desk, answered when durable."""
     desk = room.desk_of(command.account_id)
-    if desk is None or room.is_silent:
+    if desk is None or room.is_mute(respond):
         return
     if room.trouble is not None:
         respond(room.trouble)

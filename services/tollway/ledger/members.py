@@ -69,11 +69,19 @@ class Round(msgspec.Struct, frozen=True):
 class Members:
     """One process's membership. Every method runs on the writing thread."""
 
-    def __init__(self, store: JournalStore, *, node: str, monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: JournalStore,
+        *,
+        node: str,
+        monotonic_s: Callable[[], float],
+        host: str | None = None,
+        pid: int | None = None,
+    ) -> None:
         self._engine = store.engine
         self._is_sqlite = is_sqlite(str(store.engine.url))
         self._monotonic_s = monotonic_s
-        self._me = Member(node, host_name(), os.getpid(), 0)
+        self._me = Member(node, host or host_name(), pid or os.getpid(), 0)
         self._seen: dict[str, tuple[int, float]] = {}
         self._mine: frozenset[int] = frozenset()
 
@@ -120,8 +128,8 @@ class Members:
     def _is_alive(self, member: Member) -> bool:
         if member.node == self._me.node:
             return True
-        if member.host == self._me.host and not is_running(member.pid):
-            return False
+        if member.host == self._me.host and (member.pid == self._me.pid or not is_running(member.pid)):
+            return False  # our own number was our predecessor's, in a container that was started again
         now = self._monotonic_s()
         beat, since = self._seen.get(member.node, (-1, now))
         if beat != member.beat:
@@ -188,9 +196,7 @@ def host_name() -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether another process of this host has this number. Our own number was our predecessor's in a container."""
-    if pid == os.getpid():
-        return False
+    """Whether a process of this host has this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -90,6 +90,7 @@ class Relay:
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._checked_s = 0.0
+        self.check_s = CHECK_S
 
     @property
     def lag(self) -> int:
@@ -161,7 +162,7 @@ class Relay:
     async def _pause(self) -> None:
         """Let blocks gather for a moment once there are some; look at the stream's end now and then."""
         try:
-            await asyncio.wait_for(self._wake.wait(), CHECK_S)
+            await asyncio.wait_for(self._wake.wait(), self.check_s)
         except TimeoutError:
             return
         self._wake.clear()
@@ -170,7 +171,7 @@ class Relay:
     async def _check(self) -> None:
         """Whether the stream still ends where we left it (one journal at a time stands for all of the stream)."""
         now = clock.monotonic_s()
-        if now - self._checked_s < CHECK_S or not self._ends:
+        if now - self._checked_s < self.check_s or not self._ends:
             return
         self._checked_s = now
         journal = max(self._ends, key=lambda journal: self._ends[journal].sequence)

@@ -34,6 +34,7 @@ from tollway.ledger.views.projector import Projector
 from tollway.ledger.views.store import ViewStore
 from tollway.ledger.writer import Committed, FencedError, Writer, commit
 from tollway.runtime import Edge
+from tollway.runtime.process import EXIT_UNUSABLE
 from tollway.settings import SettingsError
 from tollway.store import migrate
 from tollway.store.engine import open_engine
@@ -62,7 +63,7 @@ class Ledger:
 
     HANDLERS: Sequence[Handles] = HANDLERS
 
-    def __init__(self, edge: Edge, *, on_fenced: Callable[[], None] | None = None) -> None:
+    def __init__(self, edge: Edge, *, on_end: Callable[[int], None] | None = None) -> None:
         self.edge = edge
         self.bus = edge.bus
         self.desks: dict[int, Desk] = {}
@@ -71,7 +72,7 @@ class Ledger:
         self.views: ViewStore | None = None
         self.halted: dict[int, str] = {}
         self.telling = Telling(edge.telemetry)
-        self._exit = on_fenced or _die
+        self._exit = on_end or _die
         self._journals: dict[str, int] = {}
         self._served: set[int] = set()
         self._is_stopping = False
@@ -132,7 +133,8 @@ class Ledger:
         try:
             found: Round = await self.writer.run(self._members.round)
         except OtherHostError as fault:
-            raise SettingsError(str(fault)) from None
+            self._unusable(str(fault))
+            return
         except SQLAlchemyError as fault:
             self._trouble(type(fault).__name__)
             return
@@ -221,6 +223,14 @@ class Ledger:
         """Whether another process may own our journals by now: then nothing is said that rests on memory alone."""
         return self._is_stopping or self.writer.is_fenced or clock.monotonic_s() - self._round_s > SILENCE_S
 
+    def is_mute(self, respond: Respond) -> bool:
+        """Silent; but while our database does not answer, whoever asks hears that nothing was decided."""
+        if not self.is_silent:
+            return False
+        if self.writer.is_stalled and not self.writer.is_fenced:
+            respond(_STALLED)
+        return True
+
     @property
     def trouble(self) -> Refusal | None:
         """Why no new money can be decided now."""
@@ -268,7 +278,14 @@ class Ledger:
         self.writer.is_fenced = True
         self.desks.clear()
         self.edge.telemetry.log("error", "ledger_fenced", node=self.edge.settings.node)
-        self._exit()
+        self.edge.telemetry.flush()
+        self._exit(FENCED_EXIT)
+
+    def _unusable(self, why: str) -> None:
+        """Going on would do harm and starting again will not help."""
+        self.edge.telemetry.log("error", "ledger_unusable", reason=why)
+        self.edge.telemetry.flush()
+        self._exit(EXIT_UNUSABLE)
 
     async def _watch_bus(self) -> None:
         while True:
@@ -336,6 +353,6 @@ def _check_tables(url: str, part: Any) -> None:
         raise SettingsError(f"the {part} tables are at {current}, this version needs {wanted}: run 'tollway migrate'")
 
 
-def _die() -> None:
+def _die(code: int) -> None:
     """End at once: no destructor, no drain, no reply."""
-    os._exit(FENCED_EXIT)
+    os._exit(code)

@@ -1,0 +1,196 @@
+"""When something outside fails: the database, the clock, the bus. Nothing is lost, nothing is invented."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.ledger.house import House, fact
+from tests.ledger.story import DAY_MS
+from tollway.ledger.clockguard import GuardedClock
+from tollway.ledger.durability import Varz, fault_of, sync_fault
+from tollway.wire import subjects
+from tollway.wire.credit import HoldOpened
+from tollway.wire.queries import Balance, GetRequest, RequestUsage
+from tollway.wire.usage import Witness
+
+ACCOUNT = "acc_house"
+
+
+async def test_a_database_that_does_not_answer_makes_holds_fail_fast_and_resumes_by_itself(small_house: House) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    lock = sqlite3.connect(house.directory / "journal.db", isolation_level=None, check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(house.open(ACCOUNT, 5))
+    await house.until(lambda: ledger.writer.is_stalled)
+    said = await house.client.ask(subjects.hold(subjects.journal_of(ACCOUNT)), _hold(), HoldOpened, timeout_s=1.0)
+    assert said.code == "ledger_unavailable"  # type: ignore[union-attr]
+    assert any("trouble" in reason for reason in ledger.not_ready())
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert isinstance(await waiting, HoldOpened)
+    await house.opened(ACCOUNT, 5)
+    assert await house.balance(ACCOUNT) == Balance(10**9 - 10, 10, 0)
+
+
+def _hold() -> Any:
+    from tests.ledger.house import open_hold
+
+    return open_hold(ACCOUNT, 5)
+
+
+async def test_a_hold_past_deadline_and_grace_is_given_back_by_the_tick(house: House) -> None:
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    held = await house.opened(ACCOUNT, 10**6)
+    ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).held_nusd == 10**6
+    ahead(ledger, 121_000)
+    ledger.deadlines.tick()
+    assert await house.balance(ACCOUNT) == Balance(10**9, 0, 0)
+    await house.put(fact(ACCOUNT, held.hold_id, tokens=100))
+    await house.until_settled(held.hold_id)
+    assert await house.balance(ACCOUNT) == Balance(10**9 - 105_000, 0, 0)
+    request = await house.ask(subjects.LEDGER_QUERY, GetRequest(ACCOUNT, held.hold_id), RequestUsage)
+    assert (request.ending, request.charged_nusd) == ("settled_late", 105_000)
+
+
+async def test_a_witnessed_hold_is_charged_as_an_estimate_when_its_fact_never_comes(small_house: House) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    held = await house.opened(ACCOUNT, 10**6)
+    await house.witness(Witness(held.hold_id, ACCOUNT, "aigk_1", "client_aborted", 400, 2, 1, 10, "openai:gpt-4o"))
+    desk = ledger.desk_of(ACCOUNT)
+    assert desk is not None
+    await house.until(lambda: desk.state.holds[held.hold_id].witness)
+    ahead(ledger, 121_000)
+    ledger.deadlines.tick()
+    await ledger.writer.settle_down()
+    request = await house.ask(subjects.LEDGER_QUERY, GetRequest(ACCOUNT, held.hold_id), RequestUsage)
+    assert [(row.certainty, row.cost_nusd, row.completion) for row in request.rows] == [
+        ("estimated", 110 * 50, "unknown")
+    ]
+
+
+async def test_a_lot_expires_by_the_tick(small_house: House) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    from tollway import clock
+    from tollway.wire.credit import CreditGranted, GrantCredit
+
+    soon = clock.now_ms() + 1000
+    command = GrantCredit(ACCOUNT, 10**9, "promotional", "cli", "r", "operator", expires_at_ms=soon)
+    await house.ask(subjects.credit(subjects.journal_of(ACCOUNT)), command, CreditGranted)
+    for _ in range(64):
+        ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).available_nusd == 10**9
+    ahead(ledger, 2000)
+    for _ in range(64):
+        ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).available_nusd == 0
+
+
+async def test_a_clock_that_jumps_expires_nothing_and_holds_go_on(small_house: House) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    await house.opened(ACCOUNT, 10**6)
+    wall = ledger.guard.wall_us
+    ledger.guard.wall_us = lambda: wall() + 400 * DAY_MS * 1000
+    for _ in range(64):
+        ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).held_nusd == 10**6
+    assert any("clock" in reason for reason in ledger.not_ready())
+    await house.opened(ACCOUNT, 5)
+    ledger.guard.wall_us = wall
+    await house.opened(ACCOUNT, 5)
+    assert not any("clock" in reason for reason in ledger.not_ready())
+
+
+def ahead(ledger: Any, ms: int) -> None:
+    """The ledger's clock shows this much more."""
+    now_us = ledger.guard.now_us
+    ledger.now_us = lambda: now_us() + ms * 1000
+
+
+# -- the guarded clock
+
+
+class Clocks:
+    """A wall clock and a monotonic one, set by hand."""
+
+    def __init__(self) -> None:
+        self.wall_us, self.monotonic_s = 10**15, 100.0
+        self.guard = GuardedClock(lambda: self.wall_us, lambda: self.monotonic_s)
+
+    def go(self, wall_s: float, monotonic_s: float) -> int:
+        self.wall_us += int(wall_s * 1_000_000)
+        self.monotonic_s += monotonic_s
+        return self.guard.now_us()
+
+
+@pytest.mark.parametrize("jump_s", [400 * 86_400, 3600, -3600, -86_400])
+def test_a_jump_is_not_followed_and_its_end_is_noticed(jump_s: int) -> None:
+    clocks = Clocks()
+    assert clocks.go(jump_s + 10, 10) == 10**15 + 10_000_000
+    assert not clocks.guard.may_expire
+    assert clocks.go(5, 5) == 10**15 + 15_000_000
+    assert clocks.go(-jump_s, 0) == 10**15 + 15_000_000
+    assert clocks.guard.may_expire
+
+
+def test_small_corrections_are_followed() -> None:
+    clocks = Clocks()
+    for _ in range(100):
+        assert clocks.go(11, 10) == clocks.wall_us
+    assert clocks.guard.may_expire
+
+
+def test_a_flapping_clock_never_moves_time() -> None:
+    clocks = Clocks()
+    seen = [clocks.go(sign * 3600 + 1, 1) for sign in (1, -1) * 50]
+    assert seen == sorted(seen)
+
+
+def test_a_database_of_another_time_stops_expiry() -> None:
+    clocks = Clocks()
+    clocks.guard.compare(clocks.wall_us + 10**10)
+    assert not clocks.guard.may_expire
+    clocks.guard.compare(clocks.wall_us)
+    assert clocks.guard.may_expire
+
+
+# -- the bus's promise
+
+
+def varz(text: bytes) -> Varz:
+    return msgspec.json.decode(text, type=Varz)
+
+
+def test_a_bus_that_does_not_sync_is_not_ready_for_money() -> None:
+    assert fault_of(varz(b'{"jetstream": {"config": {"sync_always": true}}}')) == ""
+    assert "does not sync" in fault_of(varz(b'{"jetstream": {"config": {"sync_interval": 120}}}'))
+    assert "no JetStream" in fault_of(varz(b"{}"))
+
+
+async def test_the_real_bus_is_asked(bus_server: Any) -> None:
+    assert await sync_fault(bus_server.monitor_url) == ""
+    assert "does not answer" in await sync_fault("http://127.0.0.1:1")
+    assert await sync_fault("") == ""
+
+
+async def test_tables_of_another_version_are_refused_with_what_to_do(
+    bus_server: Any, tmp_path: Any, sqlite_database: Callable[[str], str]
+) -> None:
+    from tollway.settings import SettingsError
+
+    (tmp_path / "elsewhere").mkdir()
+    async with House(bus_server, sqlite_database, tmp_path / "elsewhere") as house:
+        with pytest.raises(SettingsError, match="run 'tollway migrate'"):
+            await house.ledger()
