@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tollway.ingress.waiting import Wait, WaitingRoom
+from tollway.ingress.waiting import SILENCE_MAX_S, Wait, WaitingRoom
 from tollway.wire.envelope import Context
 from tollway.wire.subjects import inbox
 from tollway.wire.usage import Outcome
@@ -93,3 +93,16 @@ def test_a_pool_is_served_while_a_ready_adapter_of_it_is_heard() -> None:
     assert not room.is_served("other")
     room.hear(Beat("adapter", "adapter-1", 0, is_ready=False, pool="default"), NOTHING, "")
     assert not room.is_served("default")
+
+
+async def test_work_that_falls_silent_is_lost_even_if_its_adapter_is_alive() -> None:
+    calls, wait = Calls(), Wait()
+    calls.room.open("d1", wait)
+    calls.take("d1", Piece(0, "adapter-1", b"a"))
+    assert isinstance(await wait.next(), Piece)
+    calls.room.look()
+    assert wait.loss is None
+    wait.heard_at_s -= SILENCE_MAX_S
+    calls.room.hear(Beat("adapter", "adapter-1", 0, pool="default"), NOTHING, "")
+    calls.room.look()
+    assert await wait.next() == "adapter_lost"

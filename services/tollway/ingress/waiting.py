@@ -17,7 +17,7 @@ from tollway.wire.work import Beat, Piece
 Loss = Literal["client_gone", "adapter_lost", "bus_lost", "time_up"]
 
 SILENCE_MAX_S: Final = 3.0
-"""An adapter that is not heard for so long is taken for dead."""
+"""An adapter that is not heard for so long is taken for dead, and so is work that gives no sign, due every second."""
 FIRST_SIGN_S: Final = 1.6
 """An adapter gives a sign within 0.25 s; without any the work is given to another."""
 ENDED_KEPT_S: Final = 60.0
@@ -34,12 +34,12 @@ OUTCOME_OF_LOSS: Final[dict[Loss, Outcome]] = {
 class Wait:
     """The pieces of one request, in order. `loss` ends it before its time."""
 
-    __slots__ = ("_expected", "_pieces", "_waiter", "dispatched_at_s", "loss", "node", "on_no_sign")
+    __slots__ = ("_expected", "_pieces", "_waiter", "dispatched_at_s", "heard_at_s", "loss", "node", "on_no_sign")
 
     def __init__(self) -> None:
         self.node = ""
         self.loss: Loss | None = None
-        self.dispatched_at_s = clock.monotonic_s()
+        self.dispatched_at_s = self.heard_at_s = clock.monotonic_s()
         self.on_no_sign: Callable[[], None] | None = None
         self._expected = 0
         self._pieces: deque[Piece] = deque()
@@ -48,6 +48,7 @@ class Wait:
     def push(self, piece: Piece) -> None:
         """Take a piece off the bus. Signs of life carry the number that comes next."""
         self.node = piece.node or self.node
+        self.heard_at_s = clock.monotonic_s()
         is_sign = not piece.data and piece.head is None and piece.end is None
         if piece.n > self._expected:
             self.lose("bus_lost")
@@ -139,8 +140,7 @@ class WaitingRoom:
 
     def _look_at(self, wait: Wait, now: float) -> None:
         if wait.node:
-            heard_at = self._heard.get(wait.node, (wait.dispatched_at_s, ""))[0]
-            if now - max(heard_at, wait.dispatched_at_s) > SILENCE_MAX_S:
+            if now - wait.heard_at_s > SILENCE_MAX_S:
                 wait.lose("adapter_lost")
         elif now - wait.dispatched_at_s > FIRST_SIGN_S and wait.on_no_sign is not None:
             wait.on_no_sign()
