@@ -1,5 +1,6 @@
 """Providers' usage figures, not believed blindly: absurd ones become unknown and are named in notes."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -16,15 +17,19 @@ Figures = Mapping[str, tuple[str, ...]]
 
 def read_figures(raw: bytes | msgspec.Raw, paths: Figures) -> tuple[Usage | None, tuple[str, ...]]:
     """Usage by a dialect's table of paths. None: there is no usage object at all."""
-    try:
-        found = _any.decode(raw)
-    except msgspec.DecodeError:
-        return None, ("usage is not JSON",)
+    found = _decoded(raw)
     if not isinstance(found, dict):
         return None, () if found is None else ("usage is not an object",)
     notes: list[str] = []
     figures = {field: _figure(cast("dict[str, Any]", found), path, notes) for field, path in paths.items()}
     return Usage(**figures), tuple(notes)
+
+
+def _decoded(raw: bytes | msgspec.Raw) -> Any:
+    try:
+        return _any.decode(raw)
+    except msgspec.DecodeError:  # a number beyond every range, which the standard library reads as infinite
+        return json.loads(bytes(raw))
 
 
 def _figure(found: dict[str, Any], path: tuple[str, ...], notes: list[str]) -> int | None:
