@@ -7,7 +7,6 @@ import pytest
 
 from tests.adapter.conftest import Bench, candidate, close_bench, open_bench, until
 from tollway.adapter import publishing
-from tollway.adapter.publishing import message_id_of
 from tollway.bus import BusError
 from tollway.store.outbox import OutboxError
 
@@ -21,7 +20,6 @@ async def test_a_fact_that_is_not_settled_is_put_again_until_it_is(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "AGAIN_S", 0.05)
-    monkeypatch.setattr(publishing, "message_id_of", lambda _ids: "")  # no dedupe window in this broker
     bench.is_settling = False
     answer = await bench.ask(bench.work(candidate("echo")))
     await until(lambda: len(bench.facts.get(answer.request_id, [])) >= 2)
@@ -111,7 +109,3 @@ async def test_facts_of_one_journal_travel_together(bench: Bench, monkeypatch: p
         await bench.fact(answer)
     assert sum(sizes) == 40
     assert len(sizes) < 20
-
-
-def test_a_batch_has_the_same_id_whenever_it_is_put() -> None:
-    assert message_id_of(["a", "b"]) == message_id_of(["a", "b"]) != message_id_of(["b", "a"])

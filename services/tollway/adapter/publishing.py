@@ -4,15 +4,13 @@ Each journal has one message under way at a time; what comes meanwhile travels i
 settled within a while is put again: nothing that a broker loses is lost, and the ledger takes each fact once.
 """
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tollway import clock
+from tollway import clock, ids
 from tollway.bus import Bus, BusError, Subscription
 from tollway.crash import crashpoint
 from tollway.store.outbox import Outbox, adopt, claim
@@ -155,15 +153,10 @@ class Publisher:
             await self._bus.put(
                 subjects.usage(journal),
                 UsageFacts(batch),
-                message_id=message_id_of(fact.hold_id for fact in batch),
+                message_id=ids.new_id("put"),  # never that of an earlier try: its reply may be what was lost
                 timeout_s=PUT_TIMEOUT_S,
             )
         except BusError:
             return False
         crashpoint("adapter.after_publish")
         return True
-
-
-def message_id_of(hold_ids: Iterable[str]) -> str:
-    """The same for the same facts in the same order."""
-    return hashlib.blake2b("|".join(hold_ids).encode(), digest_size=16).hexdigest()
