@@ -24,6 +24,7 @@ from tollway.bus.nats import connect
 from tollway.cli.embedded_nats import LOOPBACK, binary
 from tollway.cli.errors import CommandError
 from tollway.cli.place import CREDENTIALS_FILE, STATE_FILE, Place, State
+from tollway.cli.programs import METRICS
 from tollway.store import migrate
 from tollway.wire import subjects
 from tollway.wire.work import Beat
@@ -207,6 +208,22 @@ def _bus_address(patient: Patient) -> tuple[str, str]:
     return patient.settings.nats_url, patient.settings.nats_password
 
 
+def _metrics(patient: Patient) -> Iterator[Finding]:
+    """Where each process of `tollway up` shows its metrics."""
+    ports = patient.state.ports if patient.state else {}
+    for name, port in ports.items():
+        if name.startswith(METRICS):
+            url = f"http://{LOOPBACK}:{port}/metrics"
+            yield Finding("ok" if _answers(url) else "warn", f"metrics {name.removeprefix(METRICS)}", url)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=TIMEOUT_S, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
 def _gateway(patient: Patient) -> Iterator[Finding]:
     try:
         answer = httpx.get(f"{patient.base_url}/readyz", timeout=TIMEOUT_S, trust_env=False)
@@ -224,6 +241,7 @@ CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
     _sqlite,
     _bus,
     _services,
+    _metrics,
     _gateway,
 )
 
