@@ -19,6 +19,7 @@ from tollway.ingress.management.shapes import (
     Listed,
     Metadata,
     NameRequired,
+    ProviderId,
     Secret,
     Shown,
     instant_ms,
@@ -154,7 +155,7 @@ class AccountBalanceShown(Shown):
 class ManagedCreate(Asked):
     """The operator's own key of a built-in provider. Setting it again replaces it."""
 
-    provider_id: NameRequired
+    provider_id: ProviderId
     value: Secret
     metadata: Metadata | None = None
 

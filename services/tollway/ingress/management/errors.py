@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from tollway.tasks import report
 from tollway.wire.refusals import Refusal, refuse
@@ -91,13 +92,25 @@ def _path(location: Sequence[str | int]) -> str:
     return path or "body"
 
 
-async def on_http(_request: Request, error: Exception) -> JSONResponse:
+async def on_http(request: Request, error: Exception) -> JSONResponse:
     """No such address or method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     answer = say(refuse(_BY_STATUS.get(status, "validation" if status < 500 else "internal_error")))
-    if isinstance(error, HTTPException) and error.headers:
-        answer.headers.update(error.headers)
+    if status == 405:
+        answer.headers["allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of an address: FastAPI keeps a route for each, and names the first one's only."""
+    scope: dict[str, Any] = {**request.scope, "path_params": {}}
+    methods = {
+        method
+        for route in request.app.routes
+        if route.matches(scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 async def on_bug(_request: Request, error: Exception) -> JSONResponse:

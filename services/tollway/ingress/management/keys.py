@@ -16,7 +16,7 @@ from tollway.ingress.management.shapes import (
     Metadata,
     Moment,
     Name,
-    NameRequired,
+    ProviderId,
     Ref,
     Secret,
     Shown,
@@ -282,7 +282,7 @@ def show_api_key(face: ApiKey, desk: Desk) -> ApiKeyShown:
 class ProviderKeyCreate(Asked):
     """`value` is sealed on arrival and never shown again."""
 
-    provider_id: NameRequired
+    provider_id: ProviderId
     value: Secret
     name: Name | None = None
     description: Description | None = None

@@ -11,7 +11,10 @@ from tollway.wire.access import ApiSurface
 from tollway.wire.management import Provider, ProviderChanges, ProviderDraft
 
 PROVIDERS: Final = "/providers"
-BaseUrl = Annotated[str, Field(min_length=1, max_length=2048)]
+BaseUrl = Annotated[str, Field(min_length=1, max_length=2048, examples=["https://models.example.com/v1"])]
+ProviderId = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$", examples=["my-ollama"])
+]
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 Pool = Annotated[str, Field(min_length=1, max_length=63)]
 
@@ -40,7 +43,7 @@ class AskedModel(Asked):
 class ProviderCreate(Asked):
     """A model server of the account's own."""
 
-    provider_id: NameRequired
+    provider_id: ProviderId
     name: NameRequired
     base_url: BaseUrl
     metadata: Metadata | None = None

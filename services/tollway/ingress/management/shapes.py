@@ -15,6 +15,7 @@ NameRequired = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=255)]
 Metadata = Annotated[str, Field(max_length=4_096)]
 Secret = Annotated[str, Field(min_length=1, max_length=8_192)]
+ProviderId = Annotated[str, Field(min_length=1, max_length=255, examples=["openai"])]
 Id = Annotated[str, Field(min_length=1, max_length=255)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 YEAR_MAX: Final = 9998
