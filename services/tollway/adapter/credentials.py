@@ -18,9 +18,10 @@ from tollway.dialects.providers import row_of_candidate
 from tollway.dialects.rows import ProviderRow
 from tollway.remember import Remembered
 from tollway.sealing import SealError, Unwraps, open_sealed
+from tollway.settings import SettingsError
 from tollway.wire import subjects
 from tollway.wire.access import ConfigChanged, FetchSealed, SealedCredential
-from tollway.wire.addresses import LOOPBACK_CIDRS, PRIVATE_CIDRS
+from tollway.wire.addresses import read_allow_cidrs
 from tollway.wire.plan import Candidate
 from tollway.wire.refusals import Refusal, refuse
 
@@ -55,7 +56,10 @@ _Asked = tuple[str, str]
 
 
 class Credentials:
-    """Ways by candidate. `ring` None: this adapter has no master key, so accounts' keys cannot be opened here."""
+    """Ways by candidate. `ring` None: this adapter has no master key, so accounts' keys cannot be opened here.
+
+    Raises SettingsError for a variable that cannot be used.
+    """
 
     def __init__(
         self, rows: Mapping[str, ProviderRow], environ: Mapping[str, str], *, bus: Bus, ring: Unwraps | None
@@ -65,7 +69,10 @@ class Credentials:
         self._managed = managed(rows.values(), self._environ)
         self._bus = bus
         self._ring = ring
-        self._allow_cidrs = allowed_cidrs(environ)
+        try:
+            self._allow_cidrs = read_allow_cidrs(environ.get(ALLOW_CIDRS, ""))
+        except ValueError as error:
+            raise SettingsError(f"{ALLOW_CIDRS}: {error}") from None
         self._ways: dict[str, Way | Refusal] = {}
         self._secrets: Remembered[_Asked, _Secret] = Remembered(self._ask, age_max_s=AGE_MAX_S, refresh_after_s=60.0)
 
@@ -118,9 +125,8 @@ class Credentials:
         return _way_of(row, base_url, ANYWHERE, value)
 
     def _reach(self, candidate: Candidate) -> Reach:
-        if not candidate.is_private_address_allowed:
-            return Reach(allow_cidrs=self._allow_cidrs)
-        return Reach(allow_cidrs=self._allow_cidrs or (*LOOPBACK_CIDRS, *PRIVATE_CIDRS))
+        """Auth says whether any inside address may be used; which ones, this process's own environment says."""
+        return Reach(allow_cidrs=self._allow_cidrs if candidate.is_private_address_allowed else ())
 
     async def _ask(self, asked: _Asked) -> _Secret | Refusal:
         account_id, credential_id = asked
@@ -160,8 +166,3 @@ def with_simulator_url(environ: Mapping[str, str]) -> Mapping[str, str]:
     """`TOLLWAY_SIMULATOR_URL` is another word for the simulator's `…_BASE_URL`."""
     url = environ.get("TOLLWAY_SIMULATOR_URL")
     return {"TOLLWAY_SIMULATOR_BASE_URL": url, **environ} if url else environ
-
-
-def allowed_cidrs(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The operator's own networks that accounts' providers may live in, from a comma-separated variable."""
-    return tuple(part.strip() for part in environ.get(ALLOW_CIDRS, "").split(",") if part.strip())
