@@ -25,10 +25,12 @@ _TYPES: Final = {
 
 class _Error(msgspec.Struct):
     message: str
+    type: str | None
 
 
 class _Body(msgspec.Struct):
     error: _Error
+    type: None = None
 
 
 _bodies: Final = msgspec.json.Decoder(_Body)
