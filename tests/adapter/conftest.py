@@ -236,6 +236,7 @@ async def open_bench(data_dir: Path, environ: dict[str, str] | None = None, brok
         {
             "TOLLWAY_DATA_DIR": str(data_dir),
             "TOLLWAY_SIMULATOR_BASE_URL": simulator.base_url + "/v1",
+            "TOLLWAY_ALLOW_PRIVATE_CIDRS": "loopback",
             **(environ or {}),
         },
     )

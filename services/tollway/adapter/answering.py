@@ -54,6 +54,11 @@ class Reply:
         """How many bytes of the answer were sent."""
         return self._sent
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether ingress misses a piece, or would miss one now."""
+        return self.is_broken or not self._bus.is_connected
+
     def send(self, data: bytes, *, now_s: float, head: Head | None = None, end: End | None = None) -> None:
         """Send data, in as many pieces as it takes; the head goes with the first, the end with the last."""
         if len(data) <= PIECE_BYTES_MAX:
@@ -91,9 +96,8 @@ class Reply:
                 self._waiter = None
 
     def _tell(self, data: bytes, head: Head | None, end: End | None, now_s: float) -> None:
-        if not self._bus.is_connected:
-            self.is_broken = True
         is_sign = not data and head is None and end is None
+        self.is_broken = self.is_broken or (not is_sign and not self._bus.is_connected)
         is_named = self._n == 0 or not data
         self._bus.tell(
             self._inbox, Piece(self._n, self._node if is_named else "", data, head, end), context=self._context

@@ -6,6 +6,7 @@ from typing import Final
 from tollway import clock
 from tollway.adapter.attempts import RetryBudget
 from tollway.adapter.credentials import Credentials
+from tollway.adapter.probing import probe_handler
 from tollway.adapter.publishing import Publisher
 from tollway.adapter.pursuit import Pursuit
 from tollway.adapter.telling import Teller
@@ -31,7 +32,7 @@ class Adapter:
 
     def __init__(self, edge: Edge) -> None:
         settings = edge.settings
-        self.HANDLERS = HANDLERS
+        self.HANDLERS = (*HANDLERS, probe_handler(settings.pool))
         self.bus = edge.bus
         self.upstream = Upstream()
         self.budget = RetryBudget(clock.monotonic_s())

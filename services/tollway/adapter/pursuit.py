@@ -37,6 +37,7 @@ from tollway.wire.usage import Attempt, Certainty, Completion, Outcome, Usage, U
 from tollway.wire.work import BODY_PART_BYTES, BodyPart, End, FetchBody, Head, Work
 
 BODY_TIMEOUT_S: Final = 5.0
+WHOLE: Final[tuple[Outcome, ...]] = ("complete", "content_filter")
 STOP_CREDIT: Final = "insufficient_credits"
 
 
@@ -264,7 +265,9 @@ class Pursuit:
     # -- the end
 
     async def _end(self, ending: Ending) -> None:
-        """The fact to disk, then the last piece."""
+        """The fact to disk, then the last piece. An answer that cannot reach its caller is not charged."""
+        if self.reply.is_cut_off and ending.outcome in WHOLE:
+            ending = Ending("gateway_failed", ending.run, refusal=refuse("gateway_unavailable"))
         try:
             await self._house.publisher.keep(self._fact(ending))
         except OutboxError:
