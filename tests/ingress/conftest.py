@@ -133,7 +133,9 @@ class Gate:
         return await self.bus.ask(subjects.AUTH_CHECK, CheckAccessKey(token), Principal, timeout_s=1)
 
     async def _plan(self, key: PlanKey) -> Plan | Refusal:
-        question = PlanRoute(self.known[key.access_key_id], key.models, key.door.surface, key.needs)
+        question = PlanRoute(
+            self.known[key.access_key_id], key.models, key.door.surface, key.needs, strategy=key.strategy
+        )
         return await self.bus.ask(subjects.ROUTE_PLAN, question, Plan, timeout_s=1)
 
     def _cancel(self, node: str, dispatch_id: str, outcome: Outcome, is_superseded: bool) -> None:

@@ -126,3 +126,8 @@ def test_the_receipt_tells_the_exact_cost() -> None:
     assert headers["tollway-cost"] == "0.000000125"
     assert headers["tollway-attempts"] == "2"
     assert headers["tollway-dropped"] == "logit_bias"
+
+
+def test_only_a_long_input_is_told_to_the_router_and_never_as_longer_than_it_is() -> None:
+    assert domain.tokens_input_least(Intake("m", text_bytes=1_000)) == 0
+    assert domain.tokens_input_least(Intake("m", text_bytes=800_000)) == 100_000

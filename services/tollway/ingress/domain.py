@@ -22,6 +22,8 @@ REASONING_TOKENS_EXTRA: Final = 32_768
 """Held besides where a provider's output limit does not count reasoning."""
 OVERHEAD_TOKENS: Final = 64
 """What a provider's own template adds around a conversation."""
+LONG_INPUT_BYTES: Final = 64 * 1024
+BYTES_PER_TOKEN_MOST: Final = 8
 MEDIA_TOKENS: Final = 2_000
 MEDIA_BYTES_PER_TOKEN: Final = 100
 STREAM_SECONDS_MAX: Final = 1_800
@@ -49,6 +51,14 @@ def tokens_input_bound(intake: Intake) -> int:
     """No tokenizer makes more tokens of a text than it has bytes; media by generous allowances."""
     media = intake.media * MEDIA_TOKENS + intake.media_bytes // MEDIA_BYTES_PER_TOKEN
     return intake.text_bytes + media + OVERHEAD_TOKENS
+
+
+def tokens_input_least(intake: Intake) -> int:
+    """What a long input surely has, for the check of the model's window; 0 for the others, whose plans are shared.
+
+    Text takes 3 to 5 bytes a token in most languages and code; twice that is taken here.
+    """
+    return intake.text_bytes // BYTES_PER_TOKEN_MOST if intake.text_bytes >= LONG_INPUT_BYTES else 0
 
 
 def tokens_input_counted(counted: int, intake: Intake) -> int:

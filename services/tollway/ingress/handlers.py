@@ -95,7 +95,14 @@ class Ingress:
         return await ask_patiently(self.bus, subjects.AUTH_CHECK, CheckAccessKey(token), Principal, Context())
 
     async def _plan(self, key: PlanKey) -> Plan | Refusal:
-        question = PlanRoute(self.known[key.access_key_id], key.models, key.door.surface, key.needs)
+        question = PlanRoute(
+            self.known[key.access_key_id],
+            key.models,
+            key.door.surface,
+            key.needs,
+            strategy=key.strategy,
+            tokens_input=key.tokens_input,
+        )
         return await ask_patiently(self.bus, subjects.ROUTE_PLAN, question, Plan, Context())
 
     def _config_changed(self, event: ConfigChanged, _context: Context, _subject: str) -> None:

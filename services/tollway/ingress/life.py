@@ -54,6 +54,8 @@ class PlanKey(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     door: Door
     needs: tuple[str, ...]
+    strategy: str = ""
+    tokens_input: int = 0
 
 
 class House(Protocol):
@@ -257,7 +259,13 @@ async def authenticate(house: House, exchange: Exchange, journey: Journey | None
 
 async def _plan(house: House, journey: Journey, principal: Principal, intake: Intake) -> Plan | Refusal:
     key = PlanKey(
-        principal.access_key_id, principal.version, (intake.model, *intake.models), journey.door, intake.needs
+        principal.access_key_id,
+        principal.version,
+        (intake.model, *intake.models),
+        journey.door,
+        intake.needs,
+        journey.exchange.headers.get("tollway-strategy", ""),
+        domain.tokens_input_least(intake),
     )
     start_ns = clock.now_ns()
     remembered = house.plans.peek(key)
