@@ -15,7 +15,7 @@ from tollway.bus import Handles
 from tollway.wire import subjects
 from tollway.wire.envelope import Context
 from tollway.wire.plan import DialectName
-from tollway.wire.probe import ProbeProvider, Probed
+from tollway.wire.probe import Probed, ProbeProvider
 from tollway.wire.refusals import Refusal
 
 if TYPE_CHECKING:
