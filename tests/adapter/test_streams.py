@@ -116,6 +116,17 @@ async def test_silence_is_broken_by_a_sign_of_life_that_names_the_adapter(bench:
     assert answer.text == "hello there"
 
 
+async def test_an_answer_that_cannot_reach_its_caller_is_not_charged(bench: Bench) -> None:
+    bus = bench.adapter.bus
+    assert isinstance(bus, MemoryBus)
+    answer = await bench.send(bench.work(candidate("echo;ttfb=300")))
+    await until(lambda: bench.simulator.tally.entries() or answer.pieces)
+    bus.is_connected = False
+    fact = await bench.fact(answer)
+    assert (fact.outcome, answer.ended.is_set()) == ("gateway_failed", False)
+    bus.is_connected = True
+
+
 async def test_a_deadline_ends_all_attempts_and_says_which_limit_it_was(bench: Bench) -> None:
     work = bench.work(candidate("fail-timeout"), candidate("echo"))
     answer = await bench.ask(msgspec.structs.replace(work, deadline_ms=work.deadline_ms - 19_700))
