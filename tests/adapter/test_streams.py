@@ -119,7 +119,7 @@ async def test_silence_is_broken_by_a_sign_of_life_that_names_the_adapter(bench:
 async def test_an_answer_that_cannot_reach_its_caller_is_not_charged(bench: Bench) -> None:
     bus = bench.adapter.bus
     assert isinstance(bus, MemoryBus)
-    answer = await bench.send(bench.work(candidate("echo;ttfb=300")))
+    answer = await bench.send(bench.work(candidate("echo;ttfb=900")))
     await until(lambda: bench.simulator.tally.entries() or answer.pieces)
     bus.is_connected = False
     fact = await bench.fact(answer)
