@@ -17,6 +17,11 @@ from tollway.bus.nats import NatsBus, connect
 from tollway.wire.subjects import STREAMS
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--faults=long` runs the whole fault suite instead of the selection that fits into `make test`."""
+    parser.addoption("--faults", choices=("short", "long"), default="short", help="how much of the fault suite to run")
+
+
 def free_port() -> int:
     """A TCP port that was free a moment ago."""
     with socket.socket() as probe:

@@ -1,0 +1,25 @@
+"""kill -9 of each process in turn under load: the system recovers by itself, and the books balance."""
+
+import time
+
+import pytest
+
+from tests.faults.checker import audit
+from tests.faults.house import House
+from tests.faults.load import Ask, Storm, attempt_once
+
+NAMES = ("router", "auth", "adapter", "ledger", "nats", "ingress")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_books_balance_after_kill_9_of(name: str, house: House) -> None:
+    wallets = [house.wallet() for _ in range(3)]
+    with Storm(house.base_url, wallets, requests=90, rate=25) as storm:
+        time.sleep(1.5)
+        pid = house.kill(name)
+        house.until_replaced(name, pid)
+        house.until_ready()
+    assert attempt_once(house.base_url, wallets[0], Ask()).ending == "complete"
+    found = audit(house, wallets, storm.tries)
+    assert found.breaches == []
+    assert len(storm.completed()) > storm.started // 4
