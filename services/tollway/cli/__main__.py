@@ -14,18 +14,27 @@ app = typer.Typer(
     name="tollway",
     help="A self-hosted AI gateway with a prepaid ledger.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 MOUNTED: Final[dict[str, str]] = {
     "install": "what the jobs of docker-compose.yml do",
     "ledger": "look at the money: verify, replay, audit",
-    "keys": "access keys and API keys",
-    "credits": "balance, grants and corrections",
+    "keys": "access keys, and the master key of provider keys",
+    "configs": "access lists, routing rules and settings",
+    "provider-keys": "the account's own keys of providers",
+    "providers": "model servers of the account's own",
+    "models": "what may be called, and its price",
+    "credits": "balance, buying, grants and corrections",
     "usage": "what was used and what it cost",
+    "api-keys": "keys of the management API",
+    "accounts": "for operators: accounts and managed credentials",
 }
-"""Groups of commands that live in `tollway.cli.<name>` as a typer `app`."""
+"""Groups of commands that live in a module of `tollway.cli` as a typer `app`. Those of the management API work on any
+gateway that TOLLWAY_URL and TOLLWAY_API_KEY name."""
+
+MODULES: Final = {"providers": "custom_providers"}
+"""Where a group's module is not its name with underscores."""
 
 Data = Annotated[Path, typer.Option(help="Directory for databases, streams, keys and logs.", envvar="TOLLWAY_DATA_DIR")]
 DatabaseUrl = Annotated[str, typer.Option(help="PostgreSQL instead of SQLite.", envvar="TOLLWAY_DATABASE_URL")]
@@ -129,8 +138,9 @@ def show_version() -> None:
 def _mount() -> None:
     """Add the groups of commands that this installation has."""
     for name, purpose in MOUNTED.items():
-        if util.find_spec(f"tollway.cli.{name}") is not None:
-            app.add_typer(import_module(f"tollway.cli.{name}").app, name=name, help=purpose)
+        module = f"tollway.cli.{MODULES.get(name, name.replace('-', '_'))}"
+        if util.find_spec(module) is not None:
+            app.add_typer(import_module(module).app, name=name, help=purpose)
 
 
 def main() -> None:
