@@ -1,6 +1,7 @@
 """The `tollway` command. Commands of other rooms (`keys`, `ledger`, `credits`, `usage`) are mounted when they exist."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module, util
 from pathlib import Path
 from typing import Annotated, Final
@@ -135,17 +136,18 @@ def show_version() -> None:
     print(version())
 
 
-def _mount() -> None:
-    """Add the groups of commands that this installation has."""
+def _mount(asked: Sequence[str]) -> None:
+    """Add the groups of commands that this installation has; only the one asked for, since each has its imports."""
+    first = next(iter(asked), "--help")
     for name, purpose in MOUNTED.items():
         module = f"tollway.cli.{MODULES.get(name, name.replace('-', '_'))}"
-        if util.find_spec(module) is not None:
+        if first in (name, "--help") and util.find_spec(module) is not None:
             app.add_typer(import_module(module).app, name=name, help=purpose)
 
 
 def main() -> None:
     """Run a command; what it cannot do is one sentence and an exit code that is not 0."""
-    _mount()
+    _mount(sys.argv[1:])
     try:
         app()
     except CommandError as error:
