@@ -328,6 +328,7 @@ class _Follower:
         self._callback = callback
         self._task: asyncio.Task[Any] | None = None
         self._waiting: asyncio.Timeout | None = None
+        self._pull: JetStreamContext.PullSubscription | None = None
 
     async def start(self) -> None:
         """Make sure of the consumer, then read in a task."""
@@ -336,7 +337,8 @@ class _Follower:
 
     async def _bind(self) -> JetStreamContext.PullSubscription:
         info = await self._js.add_consumer(self._stream, self._config)
-        return await self._js.pull_subscribe_bind(info.name, self._stream)
+        self._pull = await self._js.pull_subscribe_bind(info.name, self._stream)
+        return self._pull
 
     async def _read(self, subscription: JetStreamContext.PullSubscription) -> None:
         batch = min(256, self._config.max_ack_pending or 256)
@@ -397,6 +399,9 @@ class _Follower:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        if self._pull is not None:  # else the client's drain waits for a fetch that nobody finishes
+            with suppress(errors.Error):
+                await self._pull.unsubscribe()
 
 
 def _quiet(ack: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
