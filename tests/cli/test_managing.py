@@ -18,7 +18,7 @@ from tollway.cli.usage import moment
 from tollway.wire import queries as q
 
 SECRET = "sk-proj-canary-0123456789"
-_mount()
+_mount([])
 
 
 class Terminal:
