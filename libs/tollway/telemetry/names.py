@@ -27,7 +27,6 @@ ROUTE_PLAN: Final = "route.plan"
 HOLD: Final = "hold"
 HOLD_OPEN: Final = "hold.open"
 HOLD_EXTEND: Final = "hold.extend"
-DISPATCH: Final = "dispatch"
 WORK: Final = "work"
 SETTLE: Final = "settle"
 VOID: Final = "void"
@@ -42,7 +41,6 @@ SPANS: Final[dict[str, SpanName]] = {
     HOLD: SpanName("ingress", "client", "waiting for the durable hold"),
     HOLD_OPEN: SpanName("ledger", "server", "from the command's arrival to the committed block"),
     HOLD_EXTEND: SpanName("ledger", "server", "the same for an extension of a long stream's hold"),
-    DISPATCH: SpanName("ingress", "client", "from dispatch to the end of the answer"),
     WORK: SpanName("adapter", "server", "one dispatch: all attempts until the last piece"),
     "attempt {number} {provider}:{model}": SpanName("adapter", "client", "one attempt; its id is the usage row's id"),
     HTTP_CALL: SpanName("adapter", "client", "the HTTP call below an attempt"),
