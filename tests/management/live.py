@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +19,18 @@ from tollway.ingress.management import management_app
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.envelope import Context
-from tollway.wire.plan import ListModels, ModelCard, ModelList, Price
+from tollway.wire.plan import (
+    AskHealth,
+    Candidate,
+    HealthReport,
+    ListModels,
+    ModelCard,
+    ModelList,
+    Plan,
+    PlanRoute,
+    Price,
+    TargetHealth,
+)
 from tollway.wire.probe import Probed, ProbeProvider
 
 
@@ -41,14 +52,30 @@ async def probe(_room: object, _command: ProbeProvider, _context: Context) -> Pr
     return Probed(is_reachable=False, duration_ms=3, problem="the provider's name has no address")
 
 
+async def explain(_room: object, _command: PlanRoute, _context: Context) -> Plan:
+    """The router's part."""
+    price = Price(2_500_000_000, 10_000_000_000)
+    candidate = Candidate(
+        "openai", "OpenAI", "gpt-4o", "GPT-4o", "gpt-4o", "openai_chat", "managed:openai", True, price=price
+    )
+    return Plan((candidate,), "prices-1", reasons=("step 0, managed",))
+
+
+async def health(_room: object, _command: AskHealth, _context: Context) -> HealthReport:
+    """The router's part."""
+    return HealthReport(1, (TargetHealth("openai", "gpt-4o", "managed:openai", "open", 1_700_000_000_000, "server"),))
+
+
 OTHERS = (
     Handles(subjects.ROUTE_MODELS, ListModels, list_models),
+    Handles(subjects.ROUTE_EXPLAIN, PlanRoute, explain),
+    Handles(subjects.ROUTE_HEALTH, AskHealth, health),
     Handles(subjects.probe("*"), ProbeProvider, probe),
 )
 
 
 @contextmanager
-def live_plane(environ: dict[str, str], ledger: Ledger) -> Iterator[Live]:
+def live_plane(environ: dict[str, str], ledger: Ledger) -> Generator[Live]:
     """Runs until the block ends."""
     house = House(environ)
     made = house.first_account()

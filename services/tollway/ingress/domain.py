@@ -78,7 +78,9 @@ def size(
     """The worst case over all candidates: nothing that may happen costs more than is held."""
     wanted = 0 if surface == "embeddings" else _tokens_output_wanted(candidates, intake, settings)
     cap = min(wanted, STREAM_SLICE_TOKENS) if intake.is_stream else wanted
-    amount = max(_worst_case(candidate, intake, tokens_input, cap) for candidate in candidates)
+    amount = max(
+        worst_case_of(candidate, intake, tokens_input=tokens_input, tokens_output=cap) for candidate in candidates
+    )
     return Sizing(amount, tokens_input, cap, wanted)
 
 
@@ -88,7 +90,8 @@ def _tokens_output_wanted(candidates: Sequence[Candidate], intake: Intake, setti
     return min(limit for limit in limits if limit is not None)
 
 
-def _worst_case(candidate: Candidate, intake: Intake, tokens_input: int, tokens_output: int) -> int:
+def worst_case_of(candidate: Candidate, intake: Intake, *, tokens_input: int, tokens_output: int) -> int:
+    """What this candidate can cost at most, in nano-dollars."""
     extra = 0 if candidate.is_output_cap_with_reasoning or not tokens_output else REASONING_TOKENS_EXTRA
     return worst_case_nusd(
         candidate.price,

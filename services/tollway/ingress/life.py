@@ -17,6 +17,7 @@ from tollway.crash import crashpoint
 from tollway.dialects.bridge import Intake, error_event, read_intake
 from tollway.ingress import domain
 from tollway.ingress.admission import Admission
+from tollway.ingress.counting import counted
 from tollway.ingress.exchange import Exchange
 from tollway.ingress.replay import Lead, Record, Replays, replay
 from tollway.ingress.surfaces import Door
@@ -24,7 +25,6 @@ from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
 from tollway.remember import Remembered
 from tollway.tasks import spawn
 from tollway.telemetry import Begun
-from tollway.tokens import count_tokens
 from tollway.wire import keys, subjects
 from tollway.wire.access import Principal
 from tollway.wire.credit import HoldOpened, OpenHold, VoidHold
@@ -279,23 +279,18 @@ async def _afford(house: House, journey: Journey, way: Admitted) -> Admitted | R
     tokens = domain.tokens_input_bound(way.intake)
     cap = way.principal.settings.tokens_input_max
     if cap is not None and tokens > cap:
-        tokens = await _counted(way)
+        tokens = await counted(way.body, way.intake)
         refusal = domain.input_refusal(tokens, way.principal.settings)
         if refusal is not None:
             return refusal
     held = await _hold(house, journey, way, tokens)
     if isinstance(held, Admitted) or held.code != "insufficient_credits":
         return held
-    fewer = await _counted(way)
+    fewer = await counted(way.body, way.intake)
     if fewer >= tokens:
         return held
     journey.request_id = ids.new_id("rq")  # a refused hold stays refused
     return await _hold(house, journey, way, fewer)
-
-
-async def _counted(way: Admitted) -> int:
-    counted = await asyncio.to_thread(count_tokens, way.body.decode("utf-8", "replace"))
-    return domain.tokens_input_counted(counted, way.intake)
 
 
 async def _hold(house: House, journey: Journey, way: Admitted, tokens_input: int) -> Admitted | Refusal:

@@ -15,6 +15,7 @@ from tollway.ingress.management.docs import docs_router
 from tollway.ingress.management.gate import ASGI, Gate
 from tollway.ingress.management.payments.routes import open_payments, payment_router
 from tollway.ingress.management.resources import resource_router
+from tollway.ingress.management.routing import routing_router
 from tollway.ingress.management.settings import settings_router
 from tollway.ingress.management.uris import BASE
 from tollway.ingress.management.usage import usage_router
@@ -24,6 +25,7 @@ from tollway.telemetry import Telemetry
 PUBLIC_URL = "TOLLWAY_PUBLIC_URL"
 
 ROUTERS = (
+    routing_router,
     resource_router,
     settings_router,
     credits_router,
