@@ -62,9 +62,12 @@ NO_SEALING: Final = "Provider keys cannot be kept: this installation has no mast
 # -- verdicts
 
 
-def check_access_key(room: "Auth", command: CheckAccessKey, _context: Context, respond: Respond) -> None:
+def check_access_key(room: "Auth", command: CheckAccessKey, context: Context, respond: Respond) -> None:
     """Principal, or `invalid_access_key`."""
-    respond(_access_verdict(room, command.token))
+    start_ns = clock.now_ns()
+    verdict = _access_verdict(room, command.token)
+    room.judged("access_key", verdict, context, start_ns)
+    respond(verdict)
 
 
 def _access_verdict(room: "Auth", token: str) -> Principal | Refusal:
@@ -76,7 +79,7 @@ def _access_verdict(room: "Auth", token: str) -> Principal | Refusal:
     if problem:
         return refuse("invalid_access_key", problem)
     room.uses.saw(face.id)
-    return principal_of(room.state, face, room.around)
+    return room.principal(face)
 
 
 def _key_problem(state: State, face: AccessKey) -> str:
@@ -94,9 +97,12 @@ def is_account_enabled(state: State, account_id: str) -> bool:
     return account is not None and account.is_enabled
 
 
-def check_api_key(room: "Auth", command: CheckApiKey, _context: Context, respond: Respond) -> None:
+def check_api_key(room: "Auth", command: CheckApiKey, context: Context, respond: Respond) -> None:
     """ApiPrincipal, or `unauthorized`."""
-    respond(_api_verdict(room, command.token))
+    start_ns = clock.now_ns()
+    verdict = _api_verdict(room, command.token)
+    room.judged("api_key", verdict, context, start_ns)
+    respond(verdict)
 
 
 def _api_verdict(room: "Auth", token: str) -> ApiPrincipal | Refusal:

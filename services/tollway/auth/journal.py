@@ -35,8 +35,9 @@ EVERYBODY: Final = "*"
 class Journal:
     """The state, and the only way to change it."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, on_change: Callable[[str], None]) -> None:
         self.state = State()
+        self._on_change = on_change
         self._store = store
         self._bus = bus
         self._lock = asyncio.Lock()
@@ -47,14 +48,14 @@ class Journal:
 
     async def open(self) -> None:
         """Read the projection, what came behind it, and what the others have not been told."""
-        await asyncio.to_thread(self._store.load, self.state)
-        self._told_seq = await asyncio.to_thread(self._store.told)
+        await self._store.run(self._store.load, self.state)
+        self._told_seq = await self._store.run(self._store.told)
         await self._read_untold(self._told_seq)
         await self.catch_up()
 
     async def _read_untold(self, told: int) -> None:
         while told < self.state.seq:
-            events = await asyncio.to_thread(self._store.events_after, told)
+            events = await self._store.run(self._store.events_after, told)
             self._untold += [(seq, event) for seq, event in events if seq <= self.state.seq]
             told = events[-1][0]
 
@@ -79,7 +80,7 @@ class Journal:
             decision, answer = work(self.state)
             if isinstance(decision, Refusal):
                 return decision
-            if not decision or await asyncio.to_thread(self._store.append, self.state.seq, decision):
+            if not decision or await self._store.run(self._store.append, self.state.seq, decision):
                 self._take_in([(self.state.seq + n, event) for n, event in enumerate(decision, 1)])
                 return answer
         return refuse("gateway_unavailable", details={"cause": "contention"})
@@ -90,12 +91,13 @@ class Journal:
             await self._catch_up()
 
     async def _catch_up(self) -> None:
-        while events := await asyncio.to_thread(self._store.events_after, self.state.seq):
+        while events := await self._store.run(self._store.events_after, self.state.seq):
             self._take_in(events)
 
     def _take_in(self, events: list[tuple[int, Event]]) -> None:
         for seq, event in events:
             self.state.apply(event, seq)
+            self._on_change(resource_of(event)[0])
             self._untold.append((seq, event))
         if events:
             self._grew.set()
@@ -135,7 +137,7 @@ class Journal:
             async with self._told:
                 self._told_seq = last
                 self._told.notify_all()
-            await asyncio.to_thread(self._store.set_told, last)
+            await self._store.run(self._store.set_told, last)
 
 
 def _note(event: Event, seq: int) -> tuple[str, ConfigChanged]:

@@ -3,13 +3,16 @@
 import asyncio
 from typing import Final
 
+import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from tollway import clock
 from tollway.auth import domain, handlers
 from tollway.auth.journal import Journal
 from tollway.auth.known import surroundings
 from tollway.auth.mint import Mint
 from tollway.auth.peppers import Peppers, open_peppers
+from tollway.auth.principal import principal_of
 from tollway.auth.shown import shown
 from tollway.auth.state import State
 from tollway.auth.store import Store
@@ -19,10 +22,15 @@ from tollway.sealing import Sealer, public_source
 from tollway.settings import SettingsError
 from tollway.store import migrate
 from tollway.store.engine import open_engine
+from tollway.telemetry import names
+from tollway.wire.access import Principal
+from tollway.wire.envelope import Context
 from tollway.wire.keys import KeyParts
-from tollway.wire.management import AnyFace
+from tollway.wire.management import AccessKey, AnyFace
+from tollway.wire.refusals import Refusal
 
 USES_EVERY_S: Final = 10.0
+PRINCIPALS_MAX: Final = 50_000
 
 
 class Auth:
@@ -34,10 +42,12 @@ class Auth:
 
     def __init__(self, edge: Edge) -> None:
         self._settings = edge.settings
+        self._telemetry = edge.telemetry
+        self._principals: dict[str, Principal] = {}
         self._store = Store(open_engine(edge.settings.database("auth"), is_writer=True))
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
-        self.journal = Journal(self._store, edge.bus)
+        self.journal = Journal(self._store, edge.bus, self._changed)
         self.uses = Uses()
         self.around = surroundings(edge.settings.environ)
 
@@ -53,12 +63,15 @@ class Auth:
         await self.journal.open()
         self.peppers = open_peppers(settings.environ, settings.data_dir, is_first_start=self.state.is_empty())
         self.mint = Mint(self.peppers, Sealer(public_source(settings.environ, settings.data_dir)))
-        self.uses.restore(await asyncio.to_thread(self._store.uses))
+        self.uses.restore(await self._store.run(self._store.uses))
         self._tasks = [
             spawn(self.journal.tell_for_ever(), name="tell configuration changes"),
             spawn(self._write_uses_for_ever(), name="write last uses"),
         ]
         self._is_open = True
+
+    def _changed(self, kind: str) -> None:
+        self._telemetry.counter("tollway_config_changes", kind).add()
 
     def not_ready(self) -> tuple[str, ...]:
         """Nothing, once the log is read."""
@@ -79,6 +92,32 @@ class Auth:
         """A face as its owner sees it."""
         return shown(self.state, face, self.uses.seen)
 
+    def principal(self, key: AccessKey) -> Principal:
+        """The verdict on a good key, made anew only when something of its account changed: a busy key is asked about
+        twice a second by every ingress."""
+        version = self.state.version(key.account_id)
+        known = self._principals.get(key.id)
+        if known is None or known.version != version:
+            if len(self._principals) >= PRINCIPALS_MAX:
+                self._principals.clear()
+            known = self._principals[key.id] = principal_of(self.state, key, self.around)
+        return known
+
+    def judged(self, kind: str, verdict: msgspec.Struct, context: Context, start_ns: int) -> None:
+        """Count a verdict and record its span."""
+        code = verdict.code if isinstance(verdict, Refusal) else None
+        self._telemetry.counter("tollway_key_checks", kind, code or "good").add()
+        if context.trace and self._telemetry.is_tracing:
+            self._telemetry.span(
+                names.AUTH_CHECK,
+                trace=context.trace,
+                start_ns=start_ns,
+                end_ns=clock.now_ns(),
+                attributes={names.REQUEST_ID: context.request_id},
+                error=code,
+                kind="server",
+            )
+
     def rehash(self, parts: KeyParts) -> None:
         """Keep a good key's hash under the newest pepper from now on, in the background."""
         proof = self.peppers.prove(parts)
@@ -94,7 +133,7 @@ class Auth:
         if not taken:
             return
         try:
-            await asyncio.to_thread(self._store.mark_uses, taken)
+            await self._store.run(self._store.mark_uses, taken)
         except SQLAlchemyError as fault:
             report("last uses are not written", fault)
 

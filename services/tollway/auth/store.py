@@ -5,8 +5,11 @@ same transaction, so that a start need not read all of history; `rebuild` makes 
 last seen) is a convenience and no part of the log.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -29,6 +32,9 @@ from sqlalchemy.exc import IntegrityError
 
 from tollway.auth.events import Event, Record, ResourceDeleted, account_of, moment_of, resource_of, type_of
 from tollway.auth.state import State
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _meta = MetaData()
 EVENTS: Final = Table(
@@ -73,13 +79,19 @@ _record = msgspec.json.Decoder(Record).decode
 
 
 class Store:
-    """Reads and writes of auth's tables. Every method is one transaction; call it off the loop."""
+    """Reads and writes of auth's tables. Every method is one transaction; services call them through `run`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="auth-store")
+
+    async def run(self, method: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
+        """One of the methods below, off the loop, one at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(method, *args, **more))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, after what is being written."""
+        self._thread.shutdown(wait=True)
         self._engine.dispose()
 
     # -- the log
