@@ -14,7 +14,7 @@ import msgspec
 
 from tollway import clock
 from tollway.bus import NOTHING, Delivery, Handles, Listener, Stored, WrongLastSequenceError
-from tollway.bus.reading import Answer, Desk, Ears, body_of, sealed
+from tollway.bus.reading import Answer, Desk, Ears, Tally, body_of, sealed
 from tollway.tasks import spawn
 from tollway.wire.envelope import Context, unseal
 from tollway.wire.refusals import Refusal, refuse
@@ -127,7 +127,7 @@ class MemoryBus:
     async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> None:
         """See Bus."""
         for subject in dict.fromkeys(handles.subject for handles in handlers):
-            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn)
+            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, Tally())
             self._add(subject, queue, lambda payload, _subject, answer, desk=desk: desk.take(payload, answer))
 
     async def listen(

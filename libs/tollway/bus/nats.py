@@ -26,7 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from tollway import clock
 from tollway.bus import NOTHING, BusError, Delivery, Handles, Listener, Stored, WrongLastSequenceError
 from tollway.bus.quick import QuickClient, QuickTake
-from tollway.bus.reading import Desk, Ears, body_of, sealed
+from tollway.bus.reading import Desk, Ears, Tally, body_of, sealed
 from tollway.tasks import report, spawn
 from tollway.wire.envelope import Context, unseal
 from tollway.wire.refusals import Refusal, refuse
@@ -70,6 +70,7 @@ class NatsBus:
         self._replies = f"{inbox}.r."
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._tokens = count(1)
+        self.tally = Tally()
         self._decoders: dict[type[msgspec.Struct], Callable[[Any], Any]] = {}
         self._followers: list[_Follower] = []
 
@@ -112,7 +113,9 @@ class NatsBus:
         stamped = Context(context.request_id, context.cause, context.trace, deadline_ms)
         message = await self._exchange(subject, sealed(body, stamped), timeout_s)
         if isinstance(message, str):
+            self.tally.asked(subject, message)
             return _unavailable(subject, message)
+        self.tally.asked(subject, "answered")
         envelope = unseal(message)
         if envelope.type == "Refusal":
             return cast("Refusal", self._decoder(Refusal)(envelope.body))
@@ -140,6 +143,7 @@ class NatsBus:
 
     def _reply(self, subject: str, _reply: str, data: bytes, headers: bytes | None) -> None:
         """Wake who asked; an empty payload says that nobody was there (the broker's status 503)."""
+        self.tally.messages_in += 1
         future = self._waiting.get(subject[len(self._replies) :])
         if future is not None and not future.done():
             future.set_result(b"" if headers is not None and NO_RESPONDERS in headers[:16] else data)
@@ -151,6 +155,7 @@ class NatsBus:
 
     def _publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand bytes to the client. With pending_size=0 its own coroutine never waits, so it is run to its end here."""
+        self.tally.messages_out += 1
         if headers is None:
             self._client.put(subject, reply, payload)
         else:
@@ -167,12 +172,13 @@ class NatsBus:
     async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> None:
         """See Bus."""
         for subject in dict.fromkeys(handles.subject for handles in handlers):
-            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn)
+            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, self.tally)
             await self._subscribe(subject, queue, self._desk_callback(desk))
         await self._subscribed()
 
     def _desk_callback(self, desk: Desk) -> QuickTake:
         def take(_subject: str, reply: str, data: bytes, _headers: bytes | None) -> None:
+            self.tally.messages_in += 1
             desk.take(data, self._answer_to(reply) if reply else None)
 
         return take
@@ -191,6 +197,7 @@ class NatsBus:
         ears = Ears(types, callback)
 
         def take(subject: str, _reply: str, data: bytes, _headers: bytes | None) -> None:
+            self.tally.messages_in += 1
             ears.take(data, subject)
 
         subscription = await self._subscribe(subject, queue, take)
@@ -284,6 +291,7 @@ class NatsBus:
             hook()
 
     async def _reconnected(self) -> None:
+        self.tally.reconnects += 1
         for follower in self._followers:
             follower.ask_again()
         for hook in self.on_reconnect:

@@ -15,6 +15,24 @@ Answer = Callable[[bytes], None]
 """Sends reply bytes to whoever asked."""
 
 
+class Tally:
+    """What a bus did so far, for whoever shows it."""
+
+    __slots__ = ("asks", "expired", "messages_in", "messages_out", "reconnects")
+
+    def __init__(self) -> None:
+        self.messages_in = 0
+        self.messages_out = 0
+        self.expired = 0
+        self.reconnects = 0
+        self.asks: dict[tuple[str, str], int] = {}
+
+    def asked(self, subject: str, outcome: str) -> None:
+        """A question was answered, or was not; counted by the subject's first word."""
+        key = (subject.partition(".")[0], outcome)
+        self.asks[key] = self.asks.get(key, 0) + 1
+
+
 class _Row:
     """One command of a subject, with its decoder made once."""
 
@@ -29,15 +47,17 @@ class _Row:
 class Desk:
     """All commands of one subject, by type name."""
 
-    def __init__(self, handlers: Sequence[Handles], room: object, spawn: Callable[..., object]) -> None:
+    def __init__(self, handlers: Sequence[Handles], room: object, spawn: Callable[..., object], tally: Tally) -> None:
         self._rows = {handles.command.__name__: _Row(handles) for handles in handlers}
         self._room = room
         self._spawn = spawn
+        self._tally = tally
 
     def take(self, payload: bytes, answer: Answer | None) -> None:
         """Handle one message. Expired commands are dropped: their caller has gone."""
         envelope = unseal(payload)
         if 0 < envelope.deadline_ms < clock.now_ms():
+            self._tally.expired += 1
             return
         context = context_of(envelope)
         respond = _responder(answer, context)

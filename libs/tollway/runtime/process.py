@@ -108,14 +108,14 @@ async def _connected(told: settings.Settings) -> NatsBus:
 
 
 async def _serve(
-    told: settings.Settings, bus: Bus, service: Service, telemetry: Telemetry, stopping: asyncio.Event
+    told: settings.Settings, bus: NatsBus, service: Service, telemetry: Telemetry, stopping: asyncio.Event
 ) -> None:
     await service.start()
     await bus.serve(service.HANDLERS, service, queue=told.role)
     await bus.listen(subjects.TRACE_KEEP, [KeepTrace], _keeper(telemetry))
     _settle_memory()
     telemetry.log("info", "service_started")
-    beating = spawn(_beats(told, bus, service, stopping), name="beat")
+    beating = spawn(_beats(told, bus, service, _Pulse(telemetry, bus), stopping), name="beat")
     await stopping.wait()
     telemetry.log("info", "service_stopping")
     await _drained(service, told.drain_timeout_s)
@@ -148,11 +148,35 @@ async def _drained(service: Service, within_s: float) -> None:
         report("drain took too long", fault)
 
 
-async def _beats(told: settings.Settings, bus: Bus, service: Service, stopping: asyncio.Event) -> None:
+async def _beats(told: settings.Settings, bus: Bus, service: Service, pulse: "_Pulse", stopping: asyncio.Event) -> None:
     subject = subjects.beat(told.role, told.node)
     while True:
-        bus.tell(subject, beat_of(told, service, is_stopping=stopping.is_set()))
+        beat = beat_of(told, service, is_stopping=stopping.is_set())
+        bus.tell(subject, beat)
+        due_s = clock.monotonic_s() + BEAT_INTERVAL_S
         await asyncio.sleep(BEAT_INTERVAL_S)
+        pulse.show(beat, late_s=clock.monotonic_s() - due_s)
+
+
+class _Pulse:
+    """Shows once a second what every process has: readiness, the link to the bus, how late the loop runs."""
+
+    def __init__(self, telemetry: Telemetry, bus: NatsBus) -> None:
+        self._telemetry, self._bus = telemetry, bus
+        self._lag = telemetry.histogram("tollway_loop_lag_seconds")
+
+    def show(self, beat: Beat, *, late_s: float) -> None:
+        """Set the figures to what they are now."""
+        telemetry, tally = self._telemetry, self._bus.tally
+        self._lag.observe(max(0.0, late_s))
+        telemetry.gauge("tollway_ready").set(1 if beat.is_ready else 0)
+        telemetry.gauge("tollway_bus_connected").set(1 if self._bus.is_connected else 0)
+        telemetry.counter("tollway_bus_messages", "in").value = tally.messages_in
+        telemetry.counter("tollway_bus_messages", "out").value = tally.messages_out
+        telemetry.counter("tollway_bus_expired").value = tally.expired
+        telemetry.counter("tollway_bus_reconnects").value = tally.reconnects
+        for key, count in tally.asks.items():
+            telemetry.counter("tollway_bus_asks", *key).value = count
 
 
 def beat_of(told: settings.Settings, service: Service, *, is_stopping: bool = False) -> Beat:

@@ -9,7 +9,7 @@ from tollway.bus import Handles
 from tollway.ingress import waiting
 from tollway.ingress.admission import Admission
 from tollway.ingress.app import App
-from tollway.ingress.life import Journey, PlanKey, ask_patiently
+from tollway.ingress.life import ASKING, Journey, PlanKey, ask_patiently
 from tollway.ingress.management import management_app
 from tollway.ingress.replay import Replays
 from tollway.ingress.server import Door
@@ -92,7 +92,7 @@ class Ingress:
     # -- what is remembered
 
     async def _check(self, token: str) -> Principal | Refusal:
-        return await ask_patiently(self.bus, subjects.AUTH_CHECK, CheckAccessKey(token), Principal, Context())
+        return await ask_patiently(self.bus, subjects.AUTH_CHECK, CheckAccessKey(token), Principal, ASKING.get())
 
     async def _plan(self, key: PlanKey) -> Plan | Refusal:
         question = PlanRoute(
@@ -103,7 +103,7 @@ class Ingress:
             strategy=key.strategy,
             tokens_input=key.tokens_input,
         )
-        return await ask_patiently(self.bus, subjects.ROUTE_PLAN, question, Plan, Context())
+        return await ask_patiently(self.bus, subjects.ROUTE_PLAN, question, Plan, ASKING.get())
 
     def _config_changed(self, event: ConfigChanged, _context: Context, _subject: str) -> None:
         is_everybody = event.account_id == "*"

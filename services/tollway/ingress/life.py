@@ -7,12 +7,13 @@ a provider before the hold is durable.
 """
 
 import asyncio
+from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from tollway import clock, ids
-from tollway.bus import Bus, BusError
+from tollway.bus import NOTHING, Bus, BusError
 from tollway.crash import crashpoint
 from tollway.dialects.bridge import Intake, error_event, read_intake
 from tollway.ingress import domain
@@ -44,6 +45,9 @@ WITNESS_TIMEOUT_S = 5.0
 WITNESS_PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30)
 
 R = TypeVar("R", bound=msgspec.Struct)
+
+ASKING: ContextVar[Context] = ContextVar("asking", default=NOTHING)
+"""The request on whose behalf a verdict or a plan is asked for: what is remembered is keyed without it."""
 
 
 class PlanKey(msgspec.Struct, frozen=True):
@@ -130,6 +134,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 async def live(house: House, journey: Journey) -> None:
     """One request, all of it. The caller always gets a well-formed answer or an explicit in-band error."""
+    ASKING.set(journey.context())
     principal = await _let_in(house, journey)
     if isinstance(principal, Refusal):
         await _refuse(journey, principal)
