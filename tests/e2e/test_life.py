@@ -68,7 +68,8 @@ def test_a_stream_that_runs_when_the_end_is_told_comes_to_its_own_end(fresh: Sta
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert codes == [0]
     gateway.start()
-    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(gateway.usage(1)) > 0
+    rows = gateway.usage(1)  # waits until they are settled
+    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(rows) > 0
 
 
 def test_ctrl_c_ends_it_and_leaves_no_process(fresh: Start) -> None:
@@ -118,7 +119,8 @@ def test_several_adapters_share_the_work(fresh: Start) -> None:
     assert len(gateway.named("adapter")) == 2
     for _ in range(4):
         ask(gateway)
-    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(gateway.usage(4))
+    rows = gateway.usage(4)  # waits until they are settled
+    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(rows)
 
 
 def test_a_port_in_use_is_one_sentence(fresh: Start) -> None:
