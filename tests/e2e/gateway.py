@@ -125,6 +125,11 @@ class Gateway:
         """What the first start made."""
         return json.loads((self.data / "credentials.json").read_text())
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """Ports of the inside."""
+        return json.loads((self.data / "tollway.json").read_text())["ports"]
+
     def client(self, **options: Any) -> openai.OpenAI:
         """A stock client, closed with the gateway."""
         told = {"base_url": f"{self.base_url}/v1", "api_key": self.credentials["accessKey"], "max_retries": 0}
@@ -140,6 +145,13 @@ class Gateway:
                 assert status == 200, (status, body)
                 return json.loads(body)
             time.sleep(0.05)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """A POST to the management plane."""
+        headers = {"Authorization": f"Bearer {self.credentials['apiKey']}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.base_url}/api{path}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
     def get(self, path: str, *, key: str = "") -> tuple[int, bytes]:
         """A GET of anything: status and body."""

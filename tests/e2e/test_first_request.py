@@ -2,14 +2,16 @@
 
 import json
 import stat
+from collections.abc import Sequence
 
 import openai
 import pytest
 
 from tests.e2e.gateway import Gateway, cost_nusd
-from tests.telemetry.receiver import OtlpReceiver
+from tests.telemetry.receiver import OtlpReceiver, ReceivedSpan
 from tollway.wire.money import nusd_of_dollars
 
+CALLERS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HELLO = [{"role": "user", "content": "Hello, Tollway!"}]
 
 
@@ -37,6 +39,17 @@ def test_a_streamed_answer_arrives_in_pieces_and_ends_with_usage(gateway: Gatewa
     assert chunks[-1].usage.completion_tokens > 0
 
 
+def spans_of(receiver: OtlpReceiver, traceparent: str) -> list[ReceivedSpan]:
+    """The whole trace: settling ends it, a moment after the answer."""
+    trace_id = traceparent.split("-")[1]
+
+    def is_whole(spans: Sequence[ReceivedSpan]) -> bool:
+        return {"settle", "POST /v1/chat/completions"} <= {span.name for span in spans if span.trace_id == trace_id}
+
+    receiver.wait_for(is_whole)
+    return [span for span in receiver.spans if span.trace_id == trace_id]
+
+
 def test_a_failed_model_falls_back_and_both_attempts_are_in_the_books_and_in_the_trace(
     gateway: Gateway, receiver: OtlpReceiver
 ) -> None:
@@ -50,25 +63,28 @@ def test_a_failed_model_falls_back_and_both_attempts_are_in_the_books_and_in_the
     assert [attempt["served"] for attempt in attempts] == [False, True]
     assert [attempt["event"]["statusCode"] for attempt in attempts] == [503, 200]
 
-    def of_request(spans: list[object]) -> bool:
-        return len(attempt_spans(receiver, request_id)) == 2
-
-    receiver.wait_for(of_request)
-    spans = attempt_spans(receiver, request_id)
-    assert set(spans) == {attempt["event"]["attemptId"] for attempt in attempts}
-    trace_id = answer.headers["traceparent"].split("-")[1]
-    assert {span.trace_id for span in spans.values()} == {trace_id}
-    services = {span.service for span in receiver.spans if span.trace_id == trace_id}
-    assert services >= {"ingress", "adapter"}
+    trace = spans_of(receiver, answer.headers["traceparent"])
+    tried = {span.span_id: span for span in trace if span.name.startswith("attempt ")}
+    assert [span.name for span in tried.values()] == ["attempt 1 simulator:fail-503", "attempt 2 simulator:echo"]
+    assert list(tried) == [attempt["event"]["attemptId"] for attempt in attempts]
+    assert {span.attributes["tollway.request_id"] for span in tried.values()} == {request_id}
+    assert [span.is_error for span in tried.values()] == [True, False]
 
 
-def attempt_spans(receiver: OtlpReceiver, request_id: str) -> dict[str, object]:
-    """Spans of attempts of a request, by span id."""
-    return {
-        span.span_id: span
-        for span in receiver.spans
-        if span.name.startswith("attempt") and span.attributes.get("tollway.request_id") == request_id
-    }
+def test_a_request_is_one_trace_across_all_five_services(gateway: Gateway, receiver: OtlpReceiver) -> None:
+    token = gateway.post("/access-keys", {"name": "new, so that nobody remembers it"})["token"]
+    answer = gateway.client(api_key=token).chat.completions.with_raw_response.create(
+        model="simulator:echo;seed=1", messages=HELLO, extra_headers={"traceparent": CALLERS}
+    )
+    assert answer.headers["traceparent"].split("-")[1] == CALLERS.split("-")[1]
+    trace = spans_of(receiver, CALLERS)
+    assert {span.service for span in trace} == {"ingress", "auth", "router", "adapter", "ledger"}
+    root = next(span for span in trace if span.name == "POST /v1/chat/completions")
+    assert root.parent_id == CALLERS.split("-")[2]
+    known = {span.span_id for span in trace}
+    assert {span.parent_id for span in trace} - known == {root.parent_id}
+    holds = {span.attributes.get("tollway.hold_id") for span in trace if span.name in ("hold.open", "settle")}
+    assert holds == {answer.headers["tollway-request-id"]}
 
 
 def test_the_balance_falls_by_exactly_what_the_usage_rows_cost(gateway: Gateway) -> None:
