@@ -129,8 +129,10 @@ def _parted(
     match part:
         case chat.Text():
             return _EMPTY_TEXT, part.text, None
+        case chat.Thinking(is_redacted=True):
+            return part, "", None
         case chat.Thinking():
-            return chat.Thinking(is_redacted=part.is_redacted), part.text, part.signature
+            return chat.Thinking(), part.text, part.signature
         case chat.ToolCall():
             return msgspec.structs.replace(part, arguments=""), part.arguments, None
         case chat.Refused():

@@ -105,7 +105,9 @@ class Reader:
             call = chat.ToolCall(item.call_id or item.id or "", item.name or "")
             return self._parts.more(("call", event.output_index), call)
         if item.type == "reasoning":
-            return self._parts.more(("thinking", event.output_index), chat.Thinking())
+            thought = read_reasoning(item)
+            opened = thought if thought.is_redacted else chat.Thinking()
+            return self._parts.more(("thinking", event.output_index), opened)
         return []
 
     def part_added(self, event: Event) -> list[chat.Event]:
@@ -155,8 +157,9 @@ class Reader:
         item = event.item or Item()
         events: list[chat.Event] = []
         if item.type == "reasoning" and self._parts.is_open(("thinking", event.output_index)):
-            signature = read_reasoning(item).signature
-            events = [self._parts.signed(signature)] if signature is not None else []
+            thought = read_reasoning(item)
+            if thought.signature is not None and not thought.is_redacted:  # a redacted part opens with its signature
+                events = [self._parts.signed(thought.signature)]
         if item.type == "function_call" and event.output_index not in self._written and item.arguments:
             events = [self._parts.added(item.arguments)]
         return [*events, *self._parts.close()]
