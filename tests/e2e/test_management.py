@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.conftest import Start
 from tests.e2e.gateway import Gateway, until
+from tests.telemetry.receiver import OtlpReceiver
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "manage.py"
 BOUND_S = 1.0
@@ -132,13 +133,16 @@ def test_an_ingress_cut_off_from_the_bus_refuses_within_the_bound(fresh: Start) 
 
 def test_no_secret_and_no_prompt_is_in_any_log_database_stream_or_metric(fresh: Start) -> None:
     """The canary: marked secrets go through everything, then every sink is searched for the marks."""
-    gateway = fresh(environment={"TOLLWAY_GROQ_API_KEY": CANARIES["environment key"]}).start()
-    keys = [gateway.credentials["accessKey"], gateway.credentials["apiKey"]]
-    with api_of(gateway) as api:
-        keys += _use_everything(gateway, api)
-    sinks = _sinks(gateway)
-    code = gateway.stop()
-    assert code == 0
+    with OtlpReceiver() as receiver:
+        told = {"TOLLWAY_GROQ_API_KEY": CANARIES["environment key"], **receiver.environment()}
+        gateway = fresh(environment=told).start()
+        keys = [gateway.credentials["accessKey"], gateway.credentials["apiKey"]]
+        with api_of(gateway) as api:
+            keys += _use_everything(gateway, api)
+        sinks = _sinks(gateway)
+        assert gateway.stop() == 0
+    assert receiver.spans
+    sinks["traces"] = b"".join(receiver.requests) + repr(receiver.spans).encode()
     files = {path: path.read_bytes() for path in gateway.data.rglob("*") if path.is_file()}
     sinks |= {str(path.relative_to(gateway.data)): data for path, data in files.items()}
     marks = CANARIES | {f"token {n}": key.split("-")[3] for n, key in enumerate(keys)}

@@ -44,6 +44,7 @@ class Auth:
         self._settings = edge.settings
         self._telemetry = edge.telemetry
         self._principals: dict[str, Principal] = {}
+        self._rehashed: set[str] = set()
         self._store = Store(open_engine(edge.settings.database("auth"), is_writer=True))
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -119,9 +120,11 @@ class Auth:
             )
 
     def rehash(self, parts: KeyParts) -> None:
-        """Keep a good key's hash under the newest pepper from now on, in the background."""
-        proof = self.peppers.prove(parts)
-        spawn(self.journal.decide(lambda state: (domain.rehash(state, parts.id, proof), None)), name="rehash a key")
+        """Keep a good key's hash under the newest pepper from now on, in the background; once for each key."""
+        if parts.id not in self._rehashed:
+            self._rehashed.add(parts.id)
+            proof = self.peppers.prove(parts)
+            spawn(self.journal.decide(lambda state: (domain.rehash(state, parts.id, proof), None)), name="rehash a key")
 
     async def _write_uses_for_ever(self) -> None:
         while True:
