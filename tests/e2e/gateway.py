@@ -146,12 +146,20 @@ class Gateway:
                 return json.loads(body)
             time.sleep(0.05)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """A POST to the management plane."""
-        headers = {"Authorization": f"Bearer {self.credentials['apiKey']}", "Content-Type": "application/json"}
+    def post(self, path: str, body: Mapping[str, Any], *, key: str = "") -> Any:
+        """A POST to the management plane, with the first account's API key or another."""
+        headers = {
+            "Authorization": f"Bearer {key or self.credentials['apiKey']}",
+            "Content-Type": "application/json",
+        }
         request = urllib.request.Request(f"{self.base_url}/api{path}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def tally(self) -> dict[str, Any]:
+        """What the simulator says that it served."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['simulator']}/_sim/tally", timeout=10) as answer:
+            return json.load(answer)["totals"]
 
     def get(self, path: str, *, key: str = "") -> tuple[int, bytes]:
         """A GET of anything: status and body."""
