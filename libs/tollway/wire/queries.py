@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from tollway.wire.plan import Skipped
 from tollway.wire.usage import Certainty, Completion, KeySource, Outcome, RetryAction
 
 PAGE_MAX = 100
@@ -82,7 +83,8 @@ class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt of one request. Unknown counts are None. `cost_nusd` is what the customer was charged for it.
 
     `attempt_id` is the id of the attempt's span. Only the served attempt carries the charge; `operator_cost_nusd` is
-    what a provider billed that nobody was charged for.
+    what a provider billed that nobody was charged for. `strategy` and `skipped` are the request's, told in the row of
+    its first attempt.
     """
 
     id: str
@@ -121,6 +123,8 @@ class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
     provider_key_name: str | None = None
     price_version: str = ""
     reason: str | None = None
+    strategy: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
 
 class UsageList(msgspec.Struct, frozen=True):
@@ -165,10 +169,13 @@ class GetRequest(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class RequestUsage(msgspec.Struct, frozen=True):
-    """Attempts in order, and how the hold ended: "open" while it runs (then there are no rows yet)."""
+class RequestUsage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Attempts in order, and how the hold ended: "open" while it runs (then there are no rows yet). `strategy` "" is
+    not known; `skipped` are candidates that were not tried, or not in their place."""
 
     request_id: str
     rows: list[UsageRow]
     charged_nusd: int
     ending: Literal["settled", "settled_late", "voided", "expired", "conflict"]
+    strategy: str = ""
+    skipped: tuple[Skipped, ...] = ()

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from tollway.wire.plan import Price
+from tollway.wire.plan import Price, Skipped
 
 Certainty = Literal["reported", "counted", "estimated"]
 """reported: the provider's own figure. counted: a tokenizer over what it sent. estimated: derived from sizes."""
@@ -76,7 +76,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
 class UsageFact(msgspec.Struct, frozen=True, omit_defaults=True):
     """The end of one request, written once by its adapter. The served attempt's price and usage make the charge.
 
-    `is_managed`: whether the model's price is charged besides the fee. `price` None: only the fee.
+    `is_managed`: whether the model's price is charged besides the fee. `price` None: only the fee. `strategy` and
+    `skipped`: what the router decided, and what the adapter could not ask; they change no charge.
     """
 
     hold_id: str
@@ -92,6 +93,8 @@ class UsageFact(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Price | None = None
     price_version: str = ""
     trace: str = ""
+    strategy: str = "ordered"
+    skipped: tuple[Skipped, ...] = ()
 
 
 class UsageFacts(msgspec.Struct, frozen=True):

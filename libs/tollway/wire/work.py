@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tollway.wire.plan import Candidate, DialectName, Surface
+from tollway.wire.plan import Candidate, DialectName, Skipped, Surface
 from tollway.wire.refusals import Refusal
 from tollway.wire.usage import Outcome
 
@@ -30,6 +30,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     `tokens_input_bound`: upper bound used for the hold. `hold_amount_nusd`: what is set aside now.
     `deadline_ms`: first content of a stream, or the whole of a JSON answer, must be there by then.
     `headers`: the caller's headers that may be passed on (lower case).
+    `strategy`, `skipped`: how the router decided; they go into the fact as they are.
     """
 
     request_id: str
@@ -56,6 +57,8 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_same_candidate: str = "retry-after"
     is_rescue_allowed: bool = False
     attempt_number_first: int = 1
+    strategy: str = "ordered"
+    skipped: tuple[Skipped, ...] = ()
 
 
 class FetchBody(msgspec.Struct, frozen=True):

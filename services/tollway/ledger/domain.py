@@ -339,6 +339,8 @@ def encoded_report(fact: UsageFact) -> tuple[bytes, str]:
             fact.is_managed,
             fact.price,
             fact.price_version,
+            fact.strategy,
+            fact.skipped,
         )
     )
     return report, hashlib.blake2b(report, digest_size=12).hexdigest()

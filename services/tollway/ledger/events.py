@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from tollway.wire.plan import Price
+from tollway.wire.plan import Price, Skipped
 from tollway.wire.usage import Attempt, Certainty, Outcome, Usage
 
 Slices: TypeAlias = list[tuple[str, int]]
@@ -35,6 +35,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     is_managed: bool = False
     price: Price | None = None
     price_version: str = ""
+    strategy: str = "ordered"
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Event(

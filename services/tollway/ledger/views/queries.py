@@ -92,7 +92,8 @@ def _request(connection: Connection, question: GetRequest) -> RequestUsage | Ref
         return refuse("resource_missing", "No request of this id has ended.")
     rows.sort(key=lambda row: row.attempt_number)
     charged = sum(row.cost_nusd for row in rows)
-    return RequestUsage(question.request_id, rows, charged, ending.ending if ending else "settled")
+    decided = (rows[0].strategy, rows[0].skipped) if rows else ("", ())
+    return RequestUsage(question.request_id, rows, charged, ending.ending if ending else "settled", *decided)
 
 
 # -- sums

@@ -169,6 +169,7 @@ def _usage_row(
     event: Any, report: ev.Report, attempt: Attempt, identifier: str, *, is_final: bool, cost: int
 ) -> UsageTuple:
     usage = report.usage if attempt.is_served else attempt.usage
+    is_first = attempt is report.attempts[0]
     row = UsageRow(
         id=identifier,
         event_ms=attempt.started_at_ms,
@@ -206,6 +207,8 @@ def _usage_row(
         provider_key_name=attempt.provider_key_name,
         price_version=report.price_version,
         reason=attempt.reason,
+        strategy=report.strategy if is_first else "",
+        skipped=report.skipped if is_first else (),
     )
     return (event.account, identifier, event.hold, attempt.started_at_ms, event.key, is_final, _encode(row))
 
