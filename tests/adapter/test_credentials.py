@@ -13,7 +13,7 @@ from tollway.dialects.built_in import BUILT_IN
 from tollway.sealing import Bound, PrivateRing, Sealer, create_master_key, private_source, public_source
 from tollway.settings import SettingsError
 from tollway.wire import subjects
-from tollway.wire.access import ConfigChanged, FetchSealed, SealedCredential
+from tollway.wire.access import ConfigChanged, FetchSealed, ListManaged, ManagedList, SealedCredential
 from tollway.wire.envelope import Context
 from tollway.wire.refusals import Refusal, refuse
 
@@ -33,10 +33,17 @@ class Auth:
         self.bus = MemoryBus("auth-1", broker)
 
     async def open(self) -> None:
-        await self.bus.serve([Handles(subjects.AUTH_SEALED, FetchSealed, self._hand_out)], None, queue="auth")
+        handlers = [
+            Handles(subjects.AUTH_SEALED, FetchSealed, self._hand_out),
+            Handles(subjects.AUTH_SEALED, ListManaged, self._list_managed),
+        ]
+        await self.bus.serve(handlers, None, queue="auth")
 
     def keep(self, key_id: str, value: str, *, provider: str = "openai", version: int = 1) -> None:
         self.boxes[key_id] = self.sealer.seal(value, Bound(ACCOUNT, provider, key_id, version))
+
+    async def _list_managed(self, _room: object, _command: ListManaged, _context: Context) -> ManagedList:
+        return ManagedList(tuple(box for box in self.boxes.values() if box.credential_id.startswith("managed:")))
 
     async def _hand_out(self, _room: object, command: FetchSealed, _context: Context) -> SealedCredential | Refusal:
         self.asked += 1
@@ -175,3 +182,26 @@ async def test_nothing_that_shows_a_way_shows_its_key(auth: Auth) -> None:
     for shown in map(repr, (*ways, them._managed, them._secrets._answers)):
         assert SECRET not in shown
         assert "gsk-secret" not in shown
+
+
+async def test_the_operators_kept_credentials_are_offered_and_the_environment_wins(auth: Auth) -> None:
+    for provider, account in (("groq", "platform"), ("openai", "platform"), ("deepseek", ACCOUNT)):
+        bound = Bound(account, provider, f"managed:{provider}", 1)
+        auth.boxes[f"managed:{provider}"] = auth.sealer.seal(f"kept-{provider}", bound)
+    them = credentials({"OPENAI_API_KEY": "from-environment"}, auth)
+    assert them.offered == ("openai",)
+    assert await them.learn_managed()
+    assert them.offered == ("groq", "openai")
+    groq = await opened(them, candidate("llama", provider="groq", credential_id="managed:groq"))
+    assert groq.headers["authorization"] == "Bearer kept-groq"
+    openai = await opened(them, candidate("gpt-4o", provider="openai", credential_id="managed:openai"))
+    assert openai.headers["authorization"] == "Bearer from-environment"
+    del auth.boxes["managed:groq"]
+    assert await them.learn_managed()
+    assert them.offered == ("openai",)
+
+
+async def test_without_auth_the_environment_is_all_there_is() -> None:
+    them = credentials({"OPENAI_API_KEY": "sk-a"})
+    assert not await them.learn_managed()
+    assert them.offered == ("openai",)

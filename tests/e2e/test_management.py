@@ -93,6 +93,20 @@ def test_a_revoked_key_is_dead_within_a_second_also_when_it_is_busy(gateway: Gat
     assert max(delays) < BOUND_S
 
 
+def test_a_credential_set_over_the_api_is_offered_and_withdrawn_without_a_restart(
+    gateway: Gateway, api: httpx.Client
+) -> None:
+    def is_offered() -> bool:
+        return any(model["provider"] == "cerebras" for model in api.get("/models").json()["models"])
+
+    assert not is_offered()
+    body = {"providerId": "cerebras", "value": "csk-0123456789"}
+    api.post("/managed-credentials", json=body).raise_for_status()
+    until(is_offered)
+    api.delete("/managed-credentials/managed:cerebras").raise_for_status()
+    until(lambda: not is_offered())
+
+
 def test_what_cannot_be_confirmed_is_refused_within_the_bound(fresh: Start) -> None:
     """auth is out of reach: a key that was good a moment ago is not served for longer than the bound."""
     gateway = fresh().start()

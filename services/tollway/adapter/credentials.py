@@ -1,4 +1,4 @@
-"""What opens a provider: the operator's keys from this process's environment, accounts' keys by unsealing them here.
+"""What opens a provider: the operator's keys from this process's environment, and all kept keys by unsealing them here.
 
 A user's key is asked of auth as ciphertext, opened with the master key that only adapters hold, and remembered for
 some minutes or until its account's configuration changes. Plaintext lives in `Way.headers` or `Way.query` and leaves
@@ -20,8 +20,9 @@ from tollway.remember import Remembered
 from tollway.sealing import SealError, Unwraps, open_sealed
 from tollway.settings import SettingsError
 from tollway.wire import subjects
-from tollway.wire.access import ConfigChanged, FetchSealed, SealedCredential
+from tollway.wire.access import ConfigChanged, FetchSealed, ListManaged, ManagedList, SealedCredential
 from tollway.wire.addresses import read_allow_cidrs
+from tollway.wire.management import PLATFORM
 from tollway.wire.plan import Candidate
 from tollway.wire.refusals import Refusal, refuse
 
@@ -66,7 +67,9 @@ class Credentials:
     ) -> None:
         self._rows = rows
         self._environ = with_simulator_url(environ)
-        self._managed = managed(rows.values(), self._environ)
+        self._from_environment = managed(rows.values(), self._environ)
+        self._managed = self._from_environment
+        self._managed_asked = 0
         self._bus = bus
         self._ring = ring
         try:
@@ -102,6 +105,30 @@ class Credentials:
     def forget_all(self) -> None:
         """Events may have been missed."""
         self._secrets.clear()
+
+    async def learn_managed(self) -> bool:
+        """Ask auth for the operator's credentials that are kept there; those of this process's environment win.
+        Whether auth answered."""
+        self._managed_asked += 1
+        mine = self._managed_asked
+        answer = await self._bus.ask(subjects.AUTH_SEALED, ListManaged(), ManagedList, timeout_s=ASK_TIMEOUT_S)
+        if isinstance(answer, Refusal) or mine != self._managed_asked:
+            return False
+        kept = {sealed.provider: way for sealed in answer.items if (way := self._kept(sealed)) is not None}
+        self._managed = kept | self._from_environment
+        self._ways.clear()
+        return True
+
+    def _kept(self, sealed: SealedCredential) -> Managed | None:
+        """The operator's way into a provider from what auth keeps; None where it cannot be opened here."""
+        row = self._rows.get(sealed.provider)
+        base_url = address_of(row, self._environ) if row is not None else ""
+        if self._ring is None or not base_url or sealed.account_id != PLATFORM:
+            return None
+        try:
+            return Managed(base_url, open_sealed(sealed, self._ring))
+        except SealError:
+            return None
 
     def _managed_way(self, provider: str) -> Way | Refusal:
         way = self._ways.get(provider)

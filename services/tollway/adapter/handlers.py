@@ -45,6 +45,7 @@ class Adapter:
         self._dispatch: Subscription | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._is_draining = False
+        self._is_managed_known = False
         try:
             listed = read_price_list(settings.environ).entries
             settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ class Adapter:
             await bus.listen(subjects.CONFIG_ALL, [ConfigChanged], self._config),
             await bus.listen(subjects.beat("ingress", "*"), [Beat], self._ingress_beat),
         ]
-        bus.on_reconnect.append(self.credentials.forget_all)
+        bus.on_reconnect.append(self._forget)
         self._dispatch = await bus.listen(subjects.dispatch(self._settings.pool), [Work], self._work, queue=QUEUE)
         self._ticking = spawn(self._tick(), name="adapter tick")
 
@@ -147,6 +148,16 @@ class Adapter:
 
     def _config(self, change: ConfigChanged, _context: Context, _subject: str) -> None:
         self.credentials.forget(change)
+        if change.kind == "managed_credential":
+            self._is_managed_known = False
+            spawn(self._learn_managed(), name="learn managed credentials")
+
+    def _forget(self) -> None:
+        self.credentials.forget_all()
+        self._is_managed_known = False
+
+    async def _learn_managed(self) -> None:
+        self._is_managed_known = await self.credentials.learn_managed()
 
     def _ingress_beat(self, beat: Beat, _context: Context, _subject: str) -> None:
         self._ingress_heard_s[beat.node] = clock.monotonic_s()
@@ -165,6 +176,8 @@ class Adapter:
                 await self._each_second()
 
     async def _each_second(self) -> None:
+        if not self._is_managed_known:
+            spawn(self._learn_managed(), name="learn managed credentials")
         self.teller.flush()
         self.upstream.sweep()
         self._leave_silent()
