@@ -87,7 +87,9 @@ class House:
     async def grant(self, account: str, amount: int, ref: str = "r1") -> Any:
         """Promotional credit."""
         command = GrantCredit(account, amount, "promotional", "cli", ref, "operator")
-        return await self.ask(subjects.credit(subjects.journal_of(account)), command, CreditGranted)
+        said = await self.ask(subjects.credit(subjects.journal_of(account)), command, CreditGranted)
+        assert isinstance(said, CreditGranted), said
+        return said
 
     async def open(self, account: str, amount: int, hold: str | None = None, **fields: Any) -> Any:
         """A hold with a minute's deadline."""

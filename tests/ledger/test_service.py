@@ -211,6 +211,7 @@ async def test_read_models_that_were_dropped_are_rebuilt_to_the_same_rows(house:
     await house.close(ledger)
     views.drop()
     assert not any(dump(views).values())
+    views.engine.dispose()
     again = await house.ledger()
     assert again.views is not None
     assert dump(again.views) == before

@@ -26,9 +26,9 @@ from tollway.wire.subjects import JOURNALS
 GROUPS: Final = 8
 LOCK_KEY: Final = 0x6C656467  # "ledg"
 BEAT_S: Final = 0.5
-LEASE_S: Final = 3.0
+LEASE_S: Final = 5.0
 """A beat that stands still this long is a dead member's."""
-SILENCE_S: Final = 2.0
+SILENCE_S: Final = 4.0
 """A member that could not beat for this long stops answering: less than LEASE_S, so never beside its successor."""
 
 

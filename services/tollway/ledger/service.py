@@ -21,14 +21,13 @@ from tollway.ledger.deadlines import Deadlines
 from tollway.ledger.desk import Desk
 from tollway.ledger.durability import sync_fault
 from tollway.ledger.handlers import HANDLERS, handlers_of
-from tollway.ledger.journal.block import DamagedError, build, head_of
+from tollway.ledger.journal.block import DamagedError, Head, build, head_of
 from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.walkeeper import WalKeeper
 from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, journals_of
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
-from tollway.ledger.state import State
 from tollway.ledger.telling import Telling
 from tollway.ledger.views.projector import Projector
 from tollway.ledger.views.store import ViewStore
@@ -75,6 +74,7 @@ class Ledger:
         self._exit = on_end or _die
         self._journals: dict[str, int] = {}
         self._served: set[int] = set()
+        self._owning: dict[int, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._is_all_owned = False
         self._bus_fault = "the bus's durability was not checked yet"
@@ -112,6 +112,7 @@ class Ledger:
             spawn(self.deadlines.run(), name="ledger deadlines"),
             spawn(self._watch_bus(), name="ledger bus check"),
         ]
+        await asyncio.gather(*self._owning.values())
 
     def _relay(self) -> Relay | None:
         if not isinstance(self.bus, NatsBus):
@@ -144,7 +145,7 @@ class Ledger:
             self._fenced()
             return
         for group in found.gained:
-            await self._own(group)
+            self._owning[group] = spawn(self._own(group), name=f"ledger group {group}")
         if found.surplus and not self._is_stopping:
             await self._give_up(found.surplus)
 
@@ -152,7 +153,7 @@ class Ledger:
         """Load the group's journals, begin an epoch, serve. A journal that is damaged stays closed, and is named."""
         for journal in journals_of(group):
             try:
-                desk = await self.writer.run(lambda journal=journal: self._take_over(journal))
+                desk = await self._take_over(journal)
                 if self.relay is not None:
                     await self._own_copy(desk)
             except (DamagedError, CopyDiffersError) as fault:
@@ -173,21 +174,27 @@ class Ledger:
         except BusError as fault:
             self._trouble(f"relay: {fault}")
 
-    def _take_over(self, journal: int) -> Desk:
-        """On the writing thread: replay to the head and append `epoch.started`. Raises DamagedError, FencedError."""
-        state, head = load(self.journal, journal)
+    async def _take_over(self, journal: int) -> Desk:
+        """Replay to the head and append `epoch.started`. Raises DamagedError, FencedError."""
+        state, head = await self._loaded(journal)
         epoch = head.epoch + 1
         started = ev.EpochStarted(epoch=epoch, writer=self.edge.settings.node, head=head.hash.hex())
         opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
         happened = [started] if head.seq else [opened, started]
         ts = max(head.ts + 1, self.guard.now_us())
         block = build(journal, head, epoch=epoch, ts=ts, events=happened)
-        commit(self.journal, [block], on_trouble=self._trouble)
+        await self.writer.run(lambda: commit(self.journal, [block], on_trouble=self._trouble))
         replay(state, block)
-        return self._desk(journal, state, block, epoch)
-
-    def _desk(self, journal: int, state: State, block: Any, epoch: int) -> Desk:
         return Desk(journal, state, head_of(block), epoch=epoch, epoch_ms=block.ts // 1000)
+
+    async def _loaded(self, journal: int) -> tuple[State, Head]:
+        """Replay a journal; while the database is away, wait for it. Raises DamagedError."""
+        while True:
+            try:
+                return await asyncio.to_thread(load, self.journal, journal)
+            except UnknownError as fault:
+                self._trouble(fault.kind)
+                await asyncio.sleep(BEAT_S)
 
     async def _serve(self, group: int) -> None:
         if group not in self._served:
@@ -199,6 +206,7 @@ class Ledger:
     async def _give_up(self, groups: Sequence[int]) -> None:
         """Hand groups to another member: take nothing new, commit what is pending, then let go."""
         for group in groups:
+            await self._owning[group]
             await self.settling.unfollow(group)
         for journal in (journal for group in groups for journal in journals_of(group)):
             self.desks.pop(journal, None)
@@ -318,9 +326,10 @@ class Ledger:
     async def stop(self) -> None:
         """Give the journals up and let go of everything."""
         self._is_stopping = True
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._owning.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if not hasattr(self, "writer"):
             return
         await self.settling.stop()
