@@ -28,6 +28,7 @@ from tollway.ledger.journal.walkeeper import WalKeeper
 from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, journals_of
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
+from tollway.ledger.state import State
 from tollway.ledger.telling import Telling
 from tollway.ledger.views.projector import Projector
 from tollway.ledger.views.store import ViewStore
