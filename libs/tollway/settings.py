@@ -26,6 +26,13 @@ SETTINGS_HELP: Final[dict[str, str]] = {
     "TOLLWAY_METRICS_PORT": "port of /metrics of this process (0: off)",
     "TOLLWAY_POOL": "pool that this adapter serves (default)",
     "TOLLWAY_DRAIN_TIMEOUT_S": "how long a stopping process lets running answers finish (30)",
+    "TOLLWAY_PUBLIC_URL": "address in links of the management API, as clients see it (the Host header of each request)",
+    "TOLLWAY_PEPPER_FILE": "auth: file with the peppers of key hashes (auth.pepper in the data directory)",
+    "TOLLWAY_MASTER_PUBLIC_KEY_FILE": "auth: file with the public master keys (master.pub in the data directory)",
+    "TOLLWAY_MASTER_KEY_FILE": "adapter: file with the private master keys (master.key in the data directory)",
+    "TOLLWAY_ALLOW_PRIVATE_CIDRS": "inside addresses of custom providers: CIDR ranges, loopback, private (none)",
+    "TOLLWAY_STRIPE_SECRET_KEY": "ingress: sells credit through Stripe, with TOLLWAY_STRIPE_WEBHOOK_SECRET (off)",
+    "TOLLWAY_DEV_PAYMENTS": "ingress: 1 sells credit for no money, for development (off)",
 }
 
 

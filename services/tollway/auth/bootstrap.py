@@ -69,7 +69,7 @@ def _made(settings: Settings, store: Store, name: str) -> FirstAccount:
         store.load(state)
         for seq, event in store.events_after(state.seq):
             state.apply(event, seq)
-        events, made = _another_pair(state, mint) if _first(state) else _founded(mint, name)
+        events, made = _another_pair(state, mint) if _first(state) else _founded(state, mint, name)
         if store.append(state.seq, events):
             return made
     raise SettingsError("the first account could not be written: the log of auth is busy")
@@ -82,9 +82,9 @@ def _first(state: State) -> Account | None:
     return state.face(Account, owners[0], owners[0]) if owners else None
 
 
-def _founded(mint: Mint, name: str) -> tuple[tuple[Event, ...], FirstAccount]:
-    minted, api_key = mint.account()
-    access, access_key = mint.access_key(minted.handle)
+def _founded(state: State, mint: Mint, name: str) -> tuple[tuple[Event, ...], FirstAccount]:
+    minted, api_key = mint.account(state)
+    access, access_key = mint.access_key(state, minted.handle)
     events = domain.found(minted, access, name=name, now_ms=clock.now_ms())
     return events, FirstAccount(minted.id, minted.api_key_id, access.id, api_key, access_key)
 

@@ -64,7 +64,7 @@ class Mint:
     def for_create(self, state: State, draft: AnyDraft, asked: Asked) -> tuple[Minted, str]:
         """What a draft needs, and the token to show once ("" for resources that are not keys)."""
         if isinstance(draft, AccountDraft):
-            return self.account()
+            return self.account(state)
         if isinstance(draft, ManagedCredentialDraft):
             return self._managed(state, draft), ""
         id_ = ids.new_id(ID_PREFIXES.get(type(draft), ACCESS_KEY_ID))
@@ -77,24 +77,27 @@ class Mint:
             return Minted(id_, spare_ids=_spare(len(draft.models))), ""
         is_api = isinstance(draft, ApiKeyDraft)
         account_id = (draft.account_id if isinstance(draft, ApiKeyDraft) else None) or asked.by.account_id
-        token, key = self.key(API_KEY if is_api else ACCESS_KEY, _handle_of(state, account_id))
+        token, key = self.key(state, API_KEY if is_api else ACCESS_KEY, _handle_of(state, account_id))
         return Minted(id_, key=key), token
 
-    def account(self) -> tuple[Minted, str]:
+    def account(self, state: State) -> tuple[Minted, str]:
         """A new account and its first API key."""
         handle = _letters(ACCOUNT_CHARS)
-        token, key = self.key(API_KEY, handle)
+        token, key = self.key(state, API_KEY, handle)
         return Minted(ids.new_id("ac"), key=key, api_key_id=ids.new_id("aigak"), handle=handle), token
 
-    def key(self, prefix: Prefix, handle: str) -> tuple[str, MintedKey]:
-        """A new token of an account, and what is kept of it."""
-        parts = KeyParts(prefix, handle + _letters(ID_CHARS - ACCOUNT_CHARS), _letters(SECRET_CHARS))
+    def key(self, state: State, prefix: Prefix, handle: str) -> tuple[str, MintedKey]:
+        """A new token of an account, and what is kept of it. Ids in use are drawn again."""
+        id_ = handle + _letters(ID_CHARS - ACCOUNT_CHARS)
+        while state.by_key(id_) is not None:
+            id_ = handle + _letters(ID_CHARS - ACCOUNT_CHARS)
+        parts = KeyParts(prefix, id_, _letters(SECRET_CHARS))
         token = write_key(prefix, id=parts.id, secret=parts.secret)
         return token, MintedKey(self._peppers.prove(parts), redacted(token))
 
-    def access_key(self, handle: str) -> tuple[Minted, str]:
+    def access_key(self, state: State, handle: str) -> tuple[Minted, str]:
         """A new access key."""
-        token, key = self.key(ACCESS_KEY, handle)
+        token, key = self.key(state, ACCESS_KEY, handle)
         return Minted(ids.new_id(ACCESS_KEY_ID), key=key), token
 
     def for_update(self, changes: AnyChanges, asked: Asked, id_: str) -> Minted:
