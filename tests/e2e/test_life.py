@@ -123,6 +123,16 @@ def test_several_adapters_share_the_work(fresh: Start) -> None:
     assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(rows)
 
 
+def test_when_one_of_two_ledgers_dies_the_other_goes_on(fresh: Start) -> None:
+    gateway = fresh("--ledgers", "2").start()
+    ask(gateway)
+    for victim in gateway.named("ledger"):
+        victim.kill()
+        until(lambda: is_answered(gateway), within_s=30)
+    rows = gateway.usage(3)
+    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(rows) > 0
+
+
 def test_a_port_in_use_is_one_sentence(fresh: Start) -> None:
     gateway = fresh()
     with socket.create_server(("127.0.0.1", gateway.port)):
