@@ -14,13 +14,15 @@ BASE = {
     "TOLLWAY_GROQ_API_KEY": "gsk-canary",
     "AWS_SECRET_ACCESS_KEY": "canary",
     "TOLLWAY_MASTER_KEY": "canary",
+    "TOLLWAY_PEPPER": "canary",
+    "TOLLWAY_API_KEY": "twapi-canary",
     "TOLLWAY_DATABASE_URL": "postgresql://user:canary@db/tollway",
     "TOLLWAY_STRIPE_API_KEY": "canary",
 }
 SECRETS = {
     "adapter": {"OPENAI_API_KEY", "TOLLWAY_GROQ_API_KEY", "AWS_SECRET_ACCESS_KEY", "TOLLWAY_MASTER_KEY"},
     "ingress": {"TOLLWAY_STRIPE_API_KEY"},
-    "auth": {"TOLLWAY_DATABASE_URL"},
+    "auth": {"TOLLWAY_DATABASE_URL", "TOLLWAY_PEPPER"},
     "ledger": {"TOLLWAY_DATABASE_URL"},
     "router": set[str](),
     "nats": set[str](),

@@ -9,6 +9,7 @@ PASSED_ON: Final = frozenset(
 )
 PASSED_ON_PREFIXES: Final = ("LC_", "PYTHON", "OTEL_", "TOLLWAY_")
 PRIVATE: Final[dict[str, tuple[str, ...]]] = {
+    r"TOLLWAY_(API_KEY|PROVIDER_KEY)": (),  # the operator's own, for commands
     r"TOLLWAY_STRIPE_[A-Z0-9_]+": ("ingress",),
     r"TOLLWAY_[A-Z0-9_]+_API_KEY": ("adapter",),
     r"TOLLWAY_PEPPER(_FILE)?": ("auth",),

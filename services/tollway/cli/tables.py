@@ -19,7 +19,7 @@ def print_rows(rows: Sequence[Row], columns: Columns, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    lines = [list(columns.values()), *([_text(_at(row, path)) for path in columns] for row in rows)]
+    lines = [list(columns.values()), *([one_line(_at(row, path)) for path in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -32,7 +32,7 @@ def print_one(row: Row, *, as_json: bool) -> None:
         return
     width = max(map(len, row), default=0)
     for name, value in row.items():
-        print(f"{name.ljust(width)}  {_text(value)}".rstrip())
+        print(f"{name.ljust(width)}  {one_line(value)}".rstrip())
 
 
 def _at(row: Any, path: str) -> Any:
@@ -41,7 +41,7 @@ def _at(row: Any, path: str) -> Any:
     return row  # pyright: ignore[reportUnknownVariableType]
 
 
-def _text(value: Any) -> str:
+def one_line(value: Any) -> str:
     """One line, with what could move a terminal's cursor taken out: names are other people's text."""
     if value is None:
         return "-"

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from tollway.cli.errors import CommandError
+from tollway.cli.explain import explain
 from tollway.cli.remote import AsJson, Limit, remote
 from tollway.cli.tables import print_json, print_rows
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(explain)
 COLUMNS: Final = {
     "eventTime": "WHEN",
     "requestId": "REQUEST",
