@@ -70,7 +70,7 @@ class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):
 
     The answer depends on nothing else, so it may be remembered until the principal's version or health changes.
     `needs` are capabilities the body uses: "tools", "image", "audio", "file", "json_schema", "reasoning".
-    `strategy` "" is the account's own. `tokens_input`: what the input surely has at least; 0: the window is not checked.
+    `strategy` "" is the account's own. `tokens_input`: what the input surely has at least; 0: the window is unchecked.
     """
 
     principal: Principal
