@@ -23,7 +23,7 @@ from tollway.tasks import spawn
 from tollway.telemetry import Telemetry
 from tollway.wire import keys, subjects
 from tollway.wire.access import CheckAccessKey, Principal
-from tollway.wire.credit import HoldOpened, OpenHold, VoidHold
+from tollway.wire.credit import HoldEnded, HoldOpened, OpenHold, VoidHold
 from tollway.wire.envelope import Context
 from tollway.wire.plan import Candidate, ListModels, ModelCard, ModelList, Plan, PlanRoute, Price
 from tollway.wire.refusals import Refusal, refuse
@@ -104,8 +104,9 @@ async def open_hold(room: Neighbours, command: OpenHold, _context: Context) -> H
     return room.hold or HoldOpened(command.hold_id, command.amount_nusd, 10**10)
 
 
-async def void_hold(room: Neighbours, command: VoidHold, _context: Context) -> None:
+async def void_hold(room: Neighbours, command: VoidHold, _context: Context) -> HoldEnded:
     room.voids.append(command)
+    return HoldEnded(command.hold_id, 0)
 
 
 async def work(room: Neighbours, command: Work, _context: Context) -> None:

@@ -158,6 +158,14 @@ async def test_without_a_living_adapter_the_hold_is_given_back(street: Street) -
     await until(lambda: len(street.neighbours.voids) == 1)
 
 
+async def test_a_hold_that_the_ledger_does_not_answer_is_given_back_in_case_it_was_opened(street: Street) -> None:
+    street.neighbours.hold = refuse("gateway_unavailable", details={"cause": "timeout"})
+    response = await street.client.post(CHAT, json=BODY)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "ledger_unavailable")
+    await until(lambda: len(street.neighbours.voids) == 1)
+    assert street.neighbours.voids[0].hold_id == street.neighbours.holds[0].hold_id
+
+
 async def test_work_without_a_sign_is_given_to_another_and_the_first_is_superseded(street: Street) -> None:
     def only_the_second(neighbours: Neighbours, work: Work) -> None:
         if len(neighbours.works) == 2:

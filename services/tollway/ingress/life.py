@@ -20,6 +20,7 @@ from tollway.ingress import domain
 from tollway.ingress.admission import Admission
 from tollway.ingress.counting import counted
 from tollway.ingress.exchange import Exchange
+from tollway.ingress.giving_back import give_back
 from tollway.ingress.replay import Lead, Record, Replays, replay
 from tollway.ingress.surfaces import Door
 from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
@@ -169,7 +170,7 @@ async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
     try:
         crashpoint("ingress.after_hold")
         if not _dispatch(house, journey, wait, admitted):
-            _void(house, journey, admitted)
+            _void(house, journey, admitted, "not dispatched")
             await _refuse(journey, refuse("gateway_unavailable", "No adapter is running; try again in a moment."))
             return
         await _relay(house, journey, wait, admitted)
@@ -328,6 +329,8 @@ async def _hold(house: House, journey: Journey, way: Admitted, tokens_input: int
     if isinstance(reply, HoldOpened):
         return msgspec.structs.replace(way, sizing=sizing)
     if reply.code == "gateway_unavailable":
+        if reply.details.get("cause") == "timeout":  # it was heard: the ledger may have died before it said so
+            _void(house, journey, way, "no answer")
         return refuse("ledger_unavailable", retry_after_s=1)
     return domain.credit_refusal(reply, sizing, is_stream=is_stream) if reply.code == "insufficient_credits" else reply
 
@@ -582,8 +585,7 @@ async def _put_witness(house: House, journey: Journey, subject: str, witness: Wi
     )
 
 
-def _void(house: House, journey: Journey, way: Admitted) -> None:
-    """The hold has no use: give it back now instead of at its deadline. If this is lost, it expires."""
-    account_id = way.principal.account_id
-    command = VoidHold(journey.request_id, account_id, "not dispatched")
-    house.bus.tell(subjects.hold(subjects.journal_of(account_id)), command, context=journey.context())
+def _void(house: House, journey: Journey, way: Admitted, reason: str) -> None:
+    """The hold has no use: give it back now instead of at its deadline."""
+    command = VoidHold(journey.request_id, way.principal.account_id, reason)
+    spawn(give_back(house.bus, command, journey.context()), name="give back")
