@@ -4,6 +4,7 @@ A provider's signature is opaque and is worth something only to it. A client of 
 origin, gives it back like any of its own, and the mark is read again; a signature of elsewhere is never sent upstream.
 """
 
+from base64 import b64decode, b64encode
 from typing import Final
 
 from tollway.wire import chat
@@ -27,17 +28,27 @@ def write_token(thought: chat.Thinking, client: DialectName) -> str:
     if signature.origin == client:
         return signature.value
     letter = _LETTERS[signature.origin]
-    return f"{_MARK}{letter.upper() if thought.is_redacted else letter}.{signature.value}"
+    marked = f"{_MARK}{letter.upper() if thought.is_redacted else letter}.{signature.value}"
+    return b64encode(marked.encode()).decode() if client == "gemini" else marked  # its clients decode every signature
 
 
 def read_thought(text: str, token: str, client: DialectName, *, is_redacted: bool = False) -> chat.Thinking:
     """Reasoning as a client or provider of this dialect has it."""
     if not token:
         return chat.Thinking(text)
-    letter, dot, rest = token.removeprefix(_MARK).partition(".") if token.startswith(_MARK) else ("", "", "")
+    marked = _decoded(token) if client == "gemini" else token
+    letter, dot, rest = marked.removeprefix(_MARK).partition(".") if marked.startswith(_MARK) else ("", "", "")
     if dot and letter.lower() in _ORIGINS:
         return chat.Thinking(text, chat.Signature(_ORIGINS[letter.lower()], rest), letter.isupper())
     return chat.Thinking(text, chat.Signature(client, token), is_redacted)
+
+
+def _decoded(token: str) -> str:
+    """Gemini's clients may give it back in the other alphabet of base64."""
+    try:
+        return b64decode(token.replace("-", "+").replace("_", "/")).decode("utf-8", "replace")
+    except ValueError:
+        return ""
 
 
 def own_value(signature: chat.Signature | None, provider: DialectName) -> str:

@@ -54,10 +54,11 @@ class Splitter:
         return self._from_tail(chunk)
 
     def close(self) -> list[Frame]:
-        """The unfinished last event, if it has anything in it."""
-        rest = bytes(self._tail)
+        """The unfinished last event, closed, if it has data: half a line is nothing that a client may see."""
+        rest = bytes(self._tail).rstrip(b"\r\n")
         self._tail.clear()
-        return [_frame(rest)] if rest.strip() else []
+        frame = _frame(rest + b"\n\n")
+        return [frame] if rest and (frame.data is not None or frame.is_foreign) else []
 
     def _from_tail(self, chunk: bytes) -> list[Frame]:
         before = len(self._tail)
@@ -111,7 +112,7 @@ def _frame(raw: bytes) -> Frame:
 
 def _parsed(raw: bytes) -> Frame:
     fields: dict[bytes, list[bytes]] = {}
-    for line in raw.splitlines():
+    for line in filter(None, raw.splitlines()):
         name, _, value = line.partition(b":")
         fields.setdefault(name, []).append(value.removeprefix(b" "))
     data = fields.get(b"data")

@@ -44,10 +44,16 @@ def is_own_error(body: bytes) -> bool:
     return fits(_bodies, body)
 
 
+_CAUSES: Final = {("unsupported_parameter", "thread"): "thread_unsupported_request"}
+"""Causes that Anthropic's own clients act on: without a thread at the provider they send the whole history."""
+
+
 def write_error(status: int, said: Said, request_id: str) -> bytes:
     """An error body. The stable code is an extra field that clients ignore."""
     kind = said.kind if said.kind in _TYPES else _BY_STATUS.get(status, "api_error")
-    error = present(type=kind, message=said.message, code=said.code or None, param=said.param)
+    cause = _CAUSES.get((said.code, said.param or ""))
+    details = {"error_code": cause} if cause is not None else None
+    error = present(type=kind, message=said.message, code=said.code or None, param=said.param, details=details)
     return msgspec.json.encode(present(type="error", error=error, request_id=request_id or None))
 
 

@@ -52,6 +52,7 @@ TOP: Final[TopLevel] = {
          "user_profile_id"), "hint"
     ),
     **dict.fromkeys(("mcp_servers", "container"), "other_tools"),
+    **dict.fromkeys(("thread", "compaction"), "stored_state"),
     "top_p": "top_p",
     "top_k": "top_k",
     "stop_sequences": "stop",
