@@ -8,7 +8,7 @@ from tollway.dialects.bridge import Intake
 from tollway.ingress import domain
 from tollway.ingress.domain import Sizing
 from tollway.wire.access import Settings
-from tollway.wire.plan import Candidate, Price
+from tollway.wire.plan import Candidate, Plan, Price, Skipped
 from tollway.wire.pricing import charge_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Usage
@@ -131,3 +131,22 @@ def test_the_receipt_tells_the_exact_cost() -> None:
 def test_only_a_long_input_is_told_to_the_router_and_never_as_longer_than_it_is() -> None:
     assert domain.tokens_input_least(Intake("m", text_bytes=1_000)) == 0
     assert domain.tokens_input_least(Intake("m", text_bytes=800_000)) == 100_000
+
+
+def test_what_was_skipped_goes_into_the_books_without_the_callers_own_words() -> None:
+    skipped = (
+        Skipped("", "what a secret", "", "model_unknown"),
+        Skipped("", "openai:gpt-4o", "", "provider_not_allowed"),
+        Skipped("openai", "o3", "managed:openai", "open:server"),
+    )
+    asked = ("simulator:echo", "openai:gpt-4o", "what a secret")
+    kept = domain.passed_over(Plan((), "v1", skipped=skipped), asked)
+    assert kept == (Skipped("", "models[1]", "", "model_unknown"), *skipped[1:])
+    alone = domain.passed_over(Plan((), "v1", skipped=skipped[:1]), ("what a secret",))
+    assert alone[0].model == "model"
+
+
+def test_what_goes_into_the_books_is_bounded() -> None:
+    skipped = tuple(Skipped("", "x" * 10_000, "", "model_not_allowed") for _ in range(100))
+    kept = domain.passed_over(Plan((), "v1", skipped=skipped), ())
+    assert (len(kept), len(kept[0].model)) == (domain.SKIPPED_MAX, domain.NAME_CHARS_MAX)

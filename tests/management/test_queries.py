@@ -129,7 +129,7 @@ async def test_a_request_lists_its_attempts_in_order(plane: Plane, api: httpx.As
     body = (await api.get("/usage/requests/rq_1")).json()
     assert body["requestId"] == "rq_1"
     assert [set(attempt) for attempt in body["attempts"]] == [
-        {"event", "served", "retryAction", "completion", "upstreamDurationMs"}
+        {"event", "served", "retryAction", "completion", "upstreamDurationMs", "reason"}
     ] * 2
     assert [attempt["served"] for attempt in body["attempts"]] == [False, True]
     assert body["attempts"][0]["event"]["providerKeyDisplayName"] == "ours"

@@ -31,6 +31,7 @@ from tollway.tasks import report
 from tollway.telemetry import names
 from tollway.wire import money, subjects
 from tollway.wire.envelope import Context
+from tollway.wire.plan import Skipped
 from tollway.wire.pricing import charge_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Attempt, Certainty, Completion, Outcome, Usage, UsageFact
@@ -90,6 +91,7 @@ class Pursuit:
         self._failed: list[Running] = []
         self._current: Running | None = None
         self._unasked: Refusal | None = None
+        self._skipped: list[Skipped] = []
         self._stopped: Outcome | None = None
         self._is_superseded = self._is_ending = False
 
@@ -170,6 +172,7 @@ class Pursuit:
         run.ended_ns = clock.now_ns()
         if unasked is not None:
             self._unasked, self._current = unasked, None
+            self._skipped.append(_skipped(run, unasked))
             return self._attempts.skip(index)
         return await self._served(run) if run.fault is None else await self._after(index, run)
 
@@ -298,6 +301,8 @@ class Pursuit:
             price=candidate.price if candidate is not None else None,
             price_version=self.work.price_version,
             trace=self._trace,
+            strategy=self.work.strategy,
+            skipped=(*self.work.skipped, *self._skipped),
         )
 
     def _end_of(self, ending: Ending) -> End:
@@ -335,6 +340,12 @@ class Pursuit:
             names.SURFACE: self.work.surface,
         }
         return found | ({names.REFUSAL: ending.refusal.code} if ending.refusal is not None else {})
+
+
+def _skipped(run: Running, refusal: Refusal) -> Skipped:
+    """A candidate to which the request could not be carried, for the books."""
+    candidate = run.candidate
+    return Skipped(candidate.provider, candidate.model, candidate.credential_id, refusal.code)
 
 
 def _cost_nusd(ending: Ending) -> int:

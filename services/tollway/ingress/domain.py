@@ -9,7 +9,7 @@ import msgspec
 from tollway.dialects.bridge import Intake
 from tollway.wire.access import Settings
 from tollway.wire.money import dollars
-from tollway.wire.plan import Candidate, Surface
+from tollway.wire.plan import Candidate, Plan, Skipped, Surface
 from tollway.wire.pricing import worst_case_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.work import End, Limits
@@ -30,6 +30,9 @@ STREAM_SECONDS_MAX: Final = 1_800
 HOLD_MARGIN_S: Final = 15
 DISPATCH_STALE_S: Final = 1.5
 """Work that no adapter took up within this is not taken up later: it has been given to another."""
+
+SKIPPED_MAX: Final = 32
+NAME_CHARS_MAX: Final = 128
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNIT_S: Final[dict[str | None, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
@@ -127,6 +130,19 @@ def total_timeout_s(settings: Settings, asked: str) -> float | Refusal:
     if own is None or own <= 0:
         return refuse("invalid_request_body", "tollway-timeout: expected a time such as 30s or 500ms.")
     return min(own, settings.total_timeout_s)
+
+
+def passed_over(plan: Plan, models_asked: Sequence[str]) -> tuple[Skipped, ...]:
+    """What the plan skipped, for the books. A name that means nothing is the caller's own text, so that its place in
+    the request is written down in its stead."""
+    return tuple(_nameless(skipped, models_asked) for skipped in plan.skipped[:SKIPPED_MAX])
+
+
+def _nameless(skipped: Skipped, models_asked: Sequence[str]) -> Skipped:
+    if skipped.reason != "model_unknown":
+        return msgspec.structs.replace(skipped, model=skipped.model[:NAME_CHARS_MAX])
+    place = models_asked.index(skipped.model) if skipped.model in models_asked else 0
+    return msgspec.structs.replace(skipped, model=f"models[{place - 1}]" if place else "model")
 
 
 def limits_of(settings: Settings) -> Limits:

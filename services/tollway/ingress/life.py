@@ -384,6 +384,8 @@ def _dispatch(house: House, journey: Journey, wait: Wait, way: Admitted) -> bool
         headers=domain.passed_on(journey.exchange.headers),
         retry_same_candidate=way.principal.settings.retry_same_candidate,
         is_rescue_allowed=way.principal.settings.is_rescue_allowed,
+        strategy=way.plan.strategy,
+        skipped=domain.passed_over(way.plan, (way.intake.model, *way.intake.models)),
     )
     house.room.open(journey.dispatch_id, wait)
     stale_ms = clock.now_ms() + int(domain.DISPATCH_STALE_S * 1000)

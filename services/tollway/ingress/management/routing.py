@@ -15,7 +15,7 @@ from tollway.ingress.management.caller import AtDesk, Desk
 from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.resources import ERRORS, MISSING
 from tollway.ingress.management.shapes import Asked, Id, Moment, Shown, maybe_rfc3339
-from tollway.ingress.management.usage import KEY_SOURCES
+from tollway.ingress.management.usage import KEY_SOURCES, SkippedShown, key_source_of, own_key_of, show_skipped
 from tollway.ingress.surfaces import DOORS, Door
 from tollway.wire import subjects
 from tollway.wire.access import Principal
@@ -90,16 +90,6 @@ class CandidateShown(Shown):
     max_cost: str
     reason: str
     held_back: str | None
-
-
-class SkippedShown(Shown):
-    """What would not be tried, and why. `provider` null: `model` is the name that was asked for."""
-
-    provider: str | None
-    model: str
-    key_source: KeySource | None
-    provider_key_id: str | None
-    reason: str
 
 
 class HoldShown(Shown):
@@ -276,7 +266,7 @@ def _explained(surface: Surface, dry: DryRun) -> ExplainedShown:
         price_version=plan.price_version if plan is not None else None,
         health_version=plan.health_version if plan is not None else None,
         candidates=_candidates(plan, dry, held_back) if plan is not None else [],
-        skipped=[_skipped(each) for each in plan.skipped if _key_of(each) not in held_back] if plan else [],
+        skipped=[show_skipped(each) for each in plan.skipped if _key_of(each) not in held_back] if plan else [],
         hold=_hold(dry.sizing, dry.available_nusd) if dry.sizing is not None else None,
         refusal=_refusal(dry.refusal) if dry.refusal is not None else None,
     )
@@ -352,16 +342,6 @@ def _maybe_dollars(nusd: int | None) -> str | None:
     return None if nusd is None else dollars(nusd)
 
 
-def _skipped(skipped: Skipped) -> SkippedShown:
-    return SkippedShown(
-        provider=skipped.provider or None,
-        model=skipped.model,
-        key_source=_key_source(skipped.credential_id),
-        provider_key_id=_own_key(skipped.credential_id),
-        reason=skipped.reason,
-    )
-
-
 def _hold(sizing: domain.Sizing, available_nusd: int) -> HoldShown:
     return HoldShown(
         amount=dollars(sizing.amount_nusd),
@@ -380,19 +360,6 @@ def _refusal(refusal: Refusal) -> RefusalShown:
 
 # -- health
 
-MANAGED: Final = "managed"
-
-
-def _key_source(credential_id: str) -> KeySource | None:
-    """A provider as a whole has no credential."""
-    if not credential_id:
-        return None
-    return KEY_SOURCES["managed" if credential_id.startswith(MANAGED) else "user"]
-
-
-def _own_key(credential_id: str) -> str | None:
-    return None if not credential_id or credential_id.startswith(MANAGED) else credential_id
-
 
 async def get_health(
     desk: AtDesk, provider: Annotated[str | None, Query(max_length=255, description="One provider's alone.")] = None
@@ -405,7 +372,7 @@ async def get_health(
     return HealthShown(
         uri=desk.uris.to(HEALTH, provider=provider),
         version=report.version,
-        targets=[_target(each) for each in report.targets if (_own_key(each.credential_id) or "") in own | {""}],
+        targets=[_target(each) for each in report.targets if (own_key_of(each.credential_id) or "") in own | {""}],
     )
 
 
@@ -413,8 +380,8 @@ def _target(target: Target) -> TargetShown:
     return TargetShown(
         provider=target.provider,
         model=target.model or None,
-        key_source=_key_source(target.credential_id),
-        provider_key_id=_own_key(target.credential_id),
+        key_source=key_source_of(target.credential_id),
+        provider_key_id=own_key_of(target.credential_id),
         state=target.state,
         until=maybe_rfc3339(target.until_ms or None),
         reason=target.reason or None,

@@ -9,6 +9,7 @@ from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.resources import ERRORS, MISSING, PAGE_MAX, Limit
 from tollway.ingress.management.shapes import Instant, Listed, Moment, Shown, instant_ms, rfc3339
 from tollway.wire.money import dollars
+from tollway.wire.plan import Skipped
 from tollway.wire.queries import (
     Bucket,
     GetOverview,
@@ -23,6 +24,7 @@ from tollway.wire.refusals import refuse
 from tollway.wire.usage import Certainty, Completion, RetryAction
 
 USAGE: Final = "/usage"
+MANAGED: Final = "managed"
 KEY_SOURCES: Final[dict[str, Literal["ngrok", "user"]]] = {"managed": "ngrok", "user": "user"}
 """The reference product's word for managed credentials is its own name."""
 
@@ -98,22 +100,38 @@ class OverviewShown(Shown):
     totals: TotalsShown
 
 
+class SkippedShown(Shown):
+    """A candidate that was not tried, or not in its place, and why. `provider` null: `model` is the name that was asked
+    for, or its place in the request where the name means nothing."""
+
+    provider: str | None
+    model: str
+    key_source: Literal["ngrok", "user"] | None
+    provider_key_id: str | None
+    reason: str
+
+
 class AttemptShown(Shown):
-    """One attempt of a request. At most one of them is `served`."""
+    """One attempt of a request. At most one of them is `served`. `reason`: why it moved on or ended, in a word."""
 
     event: UsageShown
     served: bool
     retry_action: RetryAction
     completion: Completion
     upstream_duration_ms: int
+    reason: str | None
 
 
 class RequestShown(Shown):
-    """A request with its attempts, in order."""
+    """A request with its attempts, in order, and how they were chosen. `ending` is how the hold ended."""
 
     request_id: str
     uri: str
     attempts: list[AttemptShown]
+    strategy: str | None
+    skipped: list[SkippedShown]
+    ending: str
+    total_cost: str
 
 
 def usage_router() -> APIRouter:
@@ -220,7 +238,38 @@ async def get_request(desk: AtDesk, requestId: str) -> RequestShown:  # noqa: N8
     """Every attempt of one request."""
     found = await desk.query(GetRequest(desk.by.account_id, requestId), RequestUsage)
     uri = desk.uris.to(f"{USAGE}/requests/{found.request_id}")
-    return RequestShown(request_id=found.request_id, uri=uri, attempts=list(map(_attempt, found.rows)))
+    return RequestShown(
+        request_id=found.request_id,
+        uri=uri,
+        attempts=list(map(_attempt, found.rows)),
+        strategy=found.strategy or None,
+        skipped=list(map(show_skipped, found.skipped)),
+        ending=found.ending,
+        total_cost=dollars(found.charged_nusd),
+    )
+
+
+def show_skipped(skipped: Skipped) -> SkippedShown:
+    """A skipped candidate as a body."""
+    return SkippedShown(
+        provider=skipped.provider or None,
+        model=skipped.model,
+        key_source=key_source_of(skipped.credential_id),
+        provider_key_id=own_key_of(skipped.credential_id),
+        reason=skipped.reason,
+    )
+
+
+def key_source_of(credential_id: str) -> Literal["ngrok", "user"] | None:
+    """Whose credential it is; a provider as a whole has none."""
+    if not credential_id:
+        return None
+    return KEY_SOURCES["managed" if credential_id.startswith(MANAGED) else "user"]
+
+
+def own_key_of(credential_id: str) -> str | None:
+    """The account's own provider key, if it is one."""
+    return None if not credential_id or credential_id.startswith(MANAGED) else credential_id
 
 
 def _attempt(row: UsageRow) -> AttemptShown:
@@ -230,4 +279,5 @@ def _attempt(row: UsageRow) -> AttemptShown:
         retry_action=row.retry_action,
         completion=row.completion,
         upstream_duration_ms=row.duration_ms,
+        reason=row.reason,
     )
