@@ -13,6 +13,24 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
 _RANDOM_BITS: Final = 80
+_ENTROPY_BYTES: Final = 4096
+
+
+class _Entropy:
+    """The kernel's random bytes, fetched a page at a time: each call gives up the interpreter's lock, which costs 7 us
+    while another thread wants it, and a request takes some twenty ids."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bytes:
+        with self._lock:
+            if self._at + count > len(self._bytes):
+                self._bytes, self._at = os.urandom(_ENTROPY_BYTES), 0
+            self._at += count
+            return self._bytes[self._at - count : self._at]
 
 
 class _Generator:
@@ -24,18 +42,19 @@ class _Generator:
 
     def next(self) -> int:
         with self._lock:
-            fresh = (clock.now_ms() << _RANDOM_BITS) | int.from_bytes(os.urandom(10), "big")
+            fresh = (clock.now_ms() << _RANDOM_BITS) | int.from_bytes(_entropy.take(10), "big")
             is_same_ms = fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
             self._last = self._last + 1 + fresh % (1 << 32) if is_same_ms else fresh
             return self._last
 
 
+_entropy = _Entropy()
 _generator = _Generator()
 
 
 def _reset() -> None:
-    global _generator
-    _generator = _Generator()
+    global _entropy, _generator
+    _entropy, _generator = _Entropy(), _Generator()
 
 
 os.register_at_fork(after_in_child=_reset)
@@ -63,9 +82,9 @@ def ulid_ms(identifier: str) -> int:
 
 def new_span_id() -> str:
     """16 hex digits (all zero, which a trace may not have, once in 2^64)."""
-    return os.urandom(8).hex()
+    return _entropy.take(8).hex()
 
 
 def new_trace_id() -> str:
     """32 hex digits."""
-    return os.urandom(16).hex()
+    return _entropy.take(16).hex()

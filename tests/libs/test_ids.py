@@ -1,5 +1,7 @@
 """Ids carry their kind and sort by time; a remembered answer is forgotten in time."""
 
+import os
+
 import pytest
 
 from tollway import clock, ids
@@ -18,6 +20,21 @@ def test_ids_sort_by_the_order_of_their_making_even_within_a_millisecond() -> No
 def test_an_id_tells_when_it_was_made() -> None:
     before = clock.now_ms()
     assert before <= ids.ulid_ms(ids.new_id("aigk")) <= clock.now_ms()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 minds a fork beside threads
+def test_a_child_process_does_not_repeat_its_parents_ids() -> None:
+    ids.new_span_id()
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write, f"{ids.new_span_id()} {ids.new_id('rq')}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(read, 200).decode().split()
+    os.close(read)
+    os.close(write)
+    assert theirs[0] != ids.new_span_id()
+    assert theirs[1] != ids.new_id("rq")
 
 
 @pytest.mark.parametrize("text", ["", "rq_", "rq_short", "rq_" + "I" * 26])
