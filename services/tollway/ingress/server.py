@@ -1,4 +1,4 @@
-"""uvicorn under the application: uvloop, httptools, no access log, no signal handlers of its own."""
+"""uvicorn under the application: uvloop, httptools behind a guard, no access log, no signal handlers of its own."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,14 @@ from typing import Any, Final
 import uvicorn
 
 from tollway.ingress.app import ASGI
+from tollway.ingress.protocol import Guard, guarded
 from tollway.settings import Settings, SettingsError
+from tollway.tasks import spawn
 
 BACKLOG: Final = 2_048
 KEEP_ALIVE_S: Final = 75
 CONNECTIONS_MAX: Final = 10_000
+SWEEP_S: Final = 1.0
 
 
 class _Server(uvicorn.Server):
@@ -30,9 +33,11 @@ class Door:
 
     def __init__(self, app: ASGI, settings: Settings) -> None:
         self._socket = _listen(settings.host, settings.port)
+        self._guard = Guard()
+        self._sweeping: asyncio.Task[None] | None = None
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=guarded(self._guard),
             ws="none",
             loop="none",
             lifespan="off",
@@ -57,14 +62,22 @@ class Door:
     async def open(self) -> None:
         """Accept callers."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        self._sweeping = spawn(self._sweep(), name="sweep connections")
         while not self._server.started and not self._task.done():  # noqa: ASYNC110  uvicorn has a flag, no event
             await asyncio.sleep(0.005)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._guard.sweep(self._server.server_state.connections, asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Accept nobody new; return when the running answers are out."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
     def force(self) -> None:
         """Cut what is left."""
