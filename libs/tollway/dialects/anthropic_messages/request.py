@@ -35,8 +35,8 @@ TOKENS_OUTPUT_DEFAULT: Final = 4096
 
 CARRIES: Final[frozenset[Feature]] = frozenset(
     {
-        "system", "developer", "image_url", "image_data", "image_file_id", "file_data", "file_url", "file_id",
-        "assistant_refusal", "thinking", "thinking_signature", "cache_control", "tools", "tool_strict", "tool_choice",
+        "system", "developer", "image_url", "image_data", "file_data", "file_url", "assistant_refusal",
+         "thinking", "thinking_signature", "cache_control", "tools", "tool_strict", "tool_choice",
         "tool_choice_named", "one_tool_call_at_a_time", "tool_result_media", "tool_result_error", "temperature",
         "top_p", "top_k", "stop", "json_schema", "reasoning_effort", "reasoning_budget", "user",
     }
@@ -152,7 +152,7 @@ def _read_image(block: schema.Block, path: str, uses: Uses) -> chat.Part | None:
     return chat.Media("image", source.media_type or "", source.data or "", source.url or "", source.file_id or "")
 
 
-_IMAGE_USES: Final[dict[str, Feature]] = {"base64": "image_data", "url": "image_url", "file": "image_file_id"}
+_IMAGE_USES: Final[dict[str, Feature]] = {"base64": "image_data", "url": "image_url", "file": "stored_file"}
 
 
 def _read_document(block: schema.Block, path: str, uses: Uses) -> chat.Part | None:
@@ -173,7 +173,7 @@ _FILE_USES: Final[dict[str, Feature]] = {
     "base64": "file_data",
     "text": "file_data",
     "url": "file_url",
-    "file": "file_id",
+    "file": "stored_file",
 }
 
 
@@ -368,8 +368,6 @@ def _write_media(part: chat.Media) -> dict[str, object]:
 def _write_source(part: chat.Media) -> dict[str, object]:
     if part.url:
         return {"type": "url", "url": part.url}
-    if part.file_id:
-        return {"type": "file", "file_id": part.file_id}
     if part.media_type == "text/plain":
         return {"type": "text", "media_type": "text/plain", "data": b64decode(part.data).decode("utf-8", "replace")}
     return {"type": "base64", "media_type": part.media_type, "data": part.data}

@@ -37,7 +37,8 @@ def read(message: schema.Message, path: str, uses: Uses) -> list[chat.Thinking]:
     details = read_details(message.reasoning_details)
     text = message.reasoning_content or message.reasoning or ""
     if details:
-        uses.append(Use("thinking", f"{path}.reasoning_details"))
+        if any(thought.text for thought in details):
+            uses.append(Use("thinking", f"{path}.reasoning_details"))
         if any(thought.signature is not None for thought in details):
             uses.append(Use("thinking_signature", f"{path}.reasoning_details"))
         return details

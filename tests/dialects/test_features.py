@@ -1,0 +1,70 @@
+"""Every feature, from every client dialect to every provider dialect: carried, refused by path or dropped by name."""
+
+import pytest
+
+from tests.dialects.exemplars import EXEMPLARS
+from tests.dialects.support import CHAT, asked, made
+from tests.dialects.table import DOCS, outcome, written
+from tollway.dialects.bridge import CHAT_DIALECTS
+from tollway.dialects.features import FEATURES, Feature
+from tollway.wire.plan import DialectName
+
+CASES = [
+    (client, provider, feature)
+    for client in CHAT
+    for provider in CHAT
+    if client != provider
+    for feature in EXEMPLARS[client]
+]
+
+
+@pytest.mark.parametrize(("client", "provider", "feature"), CASES)
+def test_a_feature_is_carried_refused_or_dropped_as_the_tables_say(
+    client: DialectName, provider: DialectName, feature: Feature
+) -> None:
+    is_carried = feature in CHAT_DIALECTS[provider].carries
+    assert outcome(client, provider, feature) == ("carried" if is_carried else FEATURES[feature].fate)
+
+
+@pytest.mark.parametrize("dialect", CHAT)
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_same_dialect_passes_every_feature(dialect: DialectName, feature: Feature) -> None:
+    if feature in EXEMPLARS[dialect]:
+        _, body = EXEMPLARS[dialect][feature]
+        assert asked(made(dialect, dialect), body).dropped == ()
+
+
+def test_every_feature_has_an_exemplar_somewhere() -> None:
+    shown = {feature for exemplars in EXEMPLARS.values() for feature in exemplars}
+    assert set(FEATURES) - shown == {"token_input"}  # of embeddings alone
+
+
+def test_a_row_may_carry_more_than_its_dialect() -> None:
+    _, body = EXEMPLARS["anthropic_messages"]["cache_control"]
+    plain = asked(made("anthropic_messages", "openai_chat"), body)
+    kept = asked(made("anthropic_messages", "openai_chat", features=("cache_control",)), body)
+    assert plain.dropped == ("messages[].content[].cache_control",)
+    assert kept.dropped == ()
+    assert b'"cache_control":{"type":"ephemeral"}' in kept.body
+
+
+def test_a_row_may_declare_a_field_harmless() -> None:
+    _, body = EXEMPLARS["openai_chat"]["logprobs"]
+    out = asked(made("openai_chat", "anthropic_messages", refused_params=("logprobs",)), body)
+    assert out.dropped == ("logprobs",)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning_details"])
+def test_a_provider_that_wants_its_reasoning_back_gets_it(field: str) -> None:
+    thought = {"type": "thinking", "thinking": "t", "signature": "tw.c.sig" if field == "reasoning_details" else ""}
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "assistant", "content": [thought]}, {"role": "user", "content": "q"}],
+    }
+    out = asked(made("anthropic_messages", "openai_chat", features=("thinking", "thinking_signature")), body)
+    assert f'"{field}"'.encode() in out.body
+
+
+def test_the_published_table_is_what_the_bridges_do() -> None:
+    assert DOCS.read_text() == written(), "run: python -m tests.dialects.table"
