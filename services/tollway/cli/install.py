@@ -1,8 +1,8 @@
 """`tollway install …`: what the jobs of `docker-compose.yml` do before and after the services start.
 
 `secrets` writes a folder for each container, so that each mounts its own secrets and no others; what exists is kept.
-`streams` makes the streams of the bus. `account` makes the first account and grants its credit. All are harmless to
-repeat.
+`tables` migrates and grants, `streams` makes the streams of the bus, `account` makes the first account and gives it its
+credit. All are harmless to repeat.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ import typer
 
 from tollway import settings
 from tollway.auth.peppers import PEPPER_BYTES
-from tollway.cli import bootstrap, bus_table
+from tollway.cli import bootstrap, bus_table, grants, migrate
+from tollway.cli.grants import OWNER, ROLES
 from tollway.cli.place import Credentials, Place, new_passwords, write_private
 from tollway.cli.streams import make_streams
 from tollway.sealing import create_master_key, write_ring
@@ -24,8 +25,8 @@ app = typer.Typer(no_args_is_help=True)
 
 BUS_PORT: Final = 4222
 MONITOR_PORT: Final = 8222
-DATABASE: Final = "tollway"
-WITH_DATABASE: Final = ("auth", "ledger", "migrate", "cli")
+DATABASE_USERS: Final = {"auth": "tollway_auth", "ledger": "tollway_ledger", "migrate": OWNER, "cli": OWNER}
+"""Which container connects as whom."""
 
 Out = Annotated[Path, typer.Option(help="Where the folders go, one per container.")]
 
@@ -39,14 +40,14 @@ def secrets(
 ) -> None:
     """Generate what is missing: passwords of bus and database, master key, pepper."""
     passwords = {user: _kept(out / user / "nats_password", new_passwords([user])[user]) for user in bus_table.USERS}
-    database = _kept(out / "migrate" / "database_password", os.environ.get("POSTGRES_PASSWORD") or _password())
-    for role in WITH_DATABASE:
-        url = f"postgresql+psycopg://{DATABASE}:{database}@{database_host}/{DATABASE}"
-        _write(out / role / "database_url", os.environ.get("TOLLWAY_DATABASE_URL") or url)
+    databases = {user: _kept(out / "postgres" / f"{user}_password", _given(user)) for user in (OWNER, *ROLES)}
+    for folder, user in DATABASE_USERS.items():
+        url = f"postgresql+psycopg://{user}:{databases[user]}@{database_host}/{OWNER}"
+        _write(out / folder / "database_url", os.environ.get("TOLLWAY_DATABASE_URL") or url)
     _keys(out)
     _write(out / "nats" / "nats.conf", _nats_config(passwords, nats_host))
-    _write(out / "postgres" / "superuser_password", _kept(out / "postgres" / "superuser_password", _password()))
-    _write(out / "postgres" / "10-tollway.sql", _database_sql(database))
+    _kept(out / "postgres" / "superuser_password", _password())
+    _write(out / "postgres" / "10-tollway.sql", _database_sql(databases))
     for path in out.rglob("*"):
         _give(path, owner, is_open=path.is_relative_to(out / "postgres"))
 
@@ -72,10 +73,17 @@ def _nats_config(passwords: dict[str, str], host: str) -> str:
     )
 
 
-def _database_sql(password: str) -> str:
-    quoted = password.replace("'", "''")
+def _database_sql(passwords: dict[str, str]) -> str:
+    """What PostgreSQL runs when it starts on an empty volume."""
+    quoted = {user: password.replace("'", "''") for user, password in passwords.items()}
     like = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-    return f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{quoted}';\nCREATE DATABASE {DATABASE} OWNER {DATABASE} {like};\n"
+    roles = [f"CREATE ROLE {user} LOGIN PASSWORD '{password}';" for user, password in quoted.items()]
+    return "\n".join([*roles, f"CREATE DATABASE {OWNER} OWNER {OWNER} {like};", ""])
+
+
+def _given(user: str) -> str:
+    """A password of the operator's for the owner, else a fresh one."""
+    return (os.environ.get("POSTGRES_PASSWORD") if user == OWNER else "") or _password()
 
 
 def _password() -> str:
@@ -100,6 +108,16 @@ def _give(path: Path, owner: int, *, is_open: bool) -> None:
     path.chmod(mode if is_open else mode & 0o700)
     if os.geteuid() == 0:
         os.chown(path, owner, owner)
+
+
+@app.command()
+def tables() -> None:
+    """Create or upgrade the tables, and give each service's database role what it needs."""
+    told = settings.read("cli")
+    for part, revision in migrate.all_parts(told).items():
+        print(f"{part}: {revision}")
+    for part in migrate.PARTS:
+        grants.grant(told.database(part))
 
 
 @app.command()
