@@ -35,9 +35,19 @@ async def test_what_was_kept_is_there_after_a_crash(tmp_path: Path) -> None:
 
 async def test_what_waits_while_a_sync_runs_goes_into_the_next_one(tmp_path: Path) -> None:
     outbox = claim(tmp_path, "default")
-    await asyncio.gather(*(outbox.append(f"rq_{nth}", 0, b"x") for nth in range(500)))
+    first = asyncio.ensure_future(outbox.append("rq_first", 0, b"x"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.gather(first, *(outbox.append(f"rq_{nth}", 0, b"x") for nth in range(499)))
     assert outbox.syncs == 2
     assert len(reopened(outbox, tmp_path).entries) == 500
+
+
+async def test_what_is_ready_at_the_same_time_is_synced_together(tmp_path: Path) -> None:
+    outbox = claim(tmp_path, "default")
+    await asyncio.gather(*(outbox.append(f"rq_{nth}", 0, b"x") for nth in range(50)))
+    assert outbox.syncs == 1
+    outbox.release()
 
 
 async def test_what_is_settled_is_forgotten_for_good_once_something_else_is_written(tmp_path: Path) -> None:
