@@ -29,8 +29,9 @@ test: setup ## every test that a fresh machine can run, with real servers from w
 test-faults: setup ## the long fault suite: real processes killed, starved and lied to
 	@$(BIN)/pytest tests/faults -m faults --faults=long $(ARGS)
 
-check: setup ## ruff and pyright in strict mode
+check: setup ## ruff, pyright in strict mode, and known vulnerabilities of dependencies where the network allows
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/basedpyright
+	@$(BIN)/python requirements/audit.py requirements/run.txt
 
 format: setup ## format and sort imports
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
