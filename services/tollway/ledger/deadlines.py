@@ -1,4 +1,7 @@
-"""What becomes due by itself: holds past their deadline and grace, lots past their expiry. As events, never on read."""
+"""What becomes due by itself: holds past their deadline and grace, lots past their expiry. As events, never on read.
+
+Now and then a journal also writes the digest of its state, which the auditor compares with its own replay.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +10,15 @@ from typing import Final, Protocol
 from tollway.ledger.clockguard import GuardedClock
 from tollway.ledger.desk import Desk
 from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold, ExpireLot
+from tollway.ledger.events import StateRooted
+from tollway.ledger.state import root
 from tollway.ledger.writer import Writer
 from tollway.wire.subjects import JOURNALS
 
 TICK_S: Final = 1.0
+ROOT_EVENTS: Final = 10_000
+ROOT_TICKS: Final = 300
+"""A root after this many events, or after five minutes in which there was any."""
 
 
 class Room(Protocol):
@@ -28,6 +36,8 @@ class Deadlines:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._turn = 0
+        self._rooted: dict[int, tuple[int, int]] = {}
+        self._ticks = 0
 
     async def run(self) -> None:
         """Tick for ever."""
@@ -40,8 +50,10 @@ class Deadlines:
         now_us = self._room.now_us()
         if not self._room.guard.may_expire or self._room.writer.is_stalled:
             return
+        self._ticks += 1
         for desk in self._room.desks.values():
             self._holds(desk, now_us)
+            self._root(desk, now_us)
         self._turn = (self._turn + 1) % JOURNALS
         desk = self._room.desks.get(self._turn)
         if desk is not None:
@@ -52,6 +64,19 @@ class Deadlines:
         for hold in [hold for hold, kept in desk.state.holds.items() if kept.deadline <= due_ms]:
             desk.take(ExpireHold(hold), now_us)
             self._room.writer.wake(desk)
+
+    def _root(self, desk: Desk, now_us: int) -> None:
+        events = desk.state.events
+        at_events, at_tick = self._rooted.setdefault(desk.journal, (events, self._ticks))
+        is_due = events - at_events >= ROOT_EVENTS or (events > at_events and self._ticks - at_tick >= ROOT_TICKS)
+        if is_due:
+            self.write_root(desk, now_us)
+
+    def write_root(self, desk: Desk, now_us: int) -> None:
+        """Append `state.root` for what the state is now."""
+        desk.post(StateRooted(accounts=len(desk.state.accounts), digest=root(desk.state)), now_us)
+        self._rooted[desk.journal] = (desk.state.events, self._ticks)
+        self._room.writer.wake(desk)
 
     def _lots(self, desk: Desk, now_us: int) -> None:
         now_ms = now_us // 1000

@@ -15,6 +15,9 @@ from tollway import clock, ids
 from tollway.bus import BusError, Handles, Respond
 from tollway.bus.nats import NatsBus
 from tollway.ledger import events as ev
+from tollway.ledger.audit import snapshots
+from tollway.ledger.audit.auditor import Auditor
+from tollway.ledger.audit.keys import BadKeyError, Signer, key_path, signer_of
 from tollway.ledger.clockguard import GuardedClock
 from tollway.ledger.copy_nats import NatsCopy
 from tollway.ledger.deadlines import Deadlines
@@ -25,7 +28,7 @@ from tollway.ledger.journal.block import DamagedError, Head, build, head_of
 from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.walkeeper import WalKeeper
-from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, journals_of
+from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, group_of, journals_of
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
 from tollway.ledger.state import State
@@ -35,7 +38,7 @@ from tollway.ledger.views.store import ViewStore
 from tollway.ledger.writer import Committed, FencedError, Writer, commit
 from tollway.runtime import Edge
 from tollway.runtime.process import EXIT_UNUSABLE
-from tollway.settings import SettingsError
+from tollway.settings import Settings, SettingsError
 from tollway.store import migrate
 from tollway.store.engine import open_engine
 from tollway.tasks import spawn
@@ -48,6 +51,7 @@ FENCED_EXIT: Final = 75
 """EX_TEMPFAIL: the supervisor starts the process again, and it stands by."""
 VERSION: Final = "1"
 REMEMBERED_JOURNALS_MAX: Final = 100_000
+RETRY_HALTED_S: Final = 5.0
 SYNC_CHECK_S: Final = 30.0
 _BUSY: Final = refuse("ledger_busy", retry_after_s=1)
 _STALLED: Final = refuse("ledger_unavailable", "The ledger's database does not answer.", retry_after_s=1)
@@ -78,9 +82,11 @@ class Ledger:
         self._owning: dict[int, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._is_all_owned = False
+        self._mine: frozenset[int] = frozenset()
         self._bus_fault = "the bus's durability was not checked yet"
         self._round_s = 0.0
         self._trouble_kind = ""
+        self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[Any]] = []
 
     # -- starting
@@ -105,15 +111,26 @@ class Ledger:
         self.settling = Settling(self)
         self.deadlines = Deadlines(self)
         self.relay = self._relay()
+        self._signer = _signer(told)
+        self.auditor = Auditor(
+            self.journal,
+            self._signer,
+            journals=lambda: list(self.desks),
+            on_finding=self._found,
+            on_trouble=self._trouble,
+            directory=told.data_dir,
+        )
         self._members = Members(self.journal, node=told.node, monotonic_s=clock.monotonic_s)
         await self.writer.run(self._members.join)
         await self._round()
         self._tasks = [
             spawn(self._rounds(), name="ledger members"),
             spawn(self.deadlines.run(), name="ledger deadlines"),
+            spawn(self._retry(), name="ledger halted"),
             spawn(self._watch_bus(), name="ledger bus check"),
         ]
         await asyncio.gather(*self._owning.values())
+        self.auditor.start()
 
     def _relay(self) -> Relay | None:
         if not isinstance(self.bus, NatsBus):
@@ -141,6 +158,7 @@ class Ledger:
             self._trouble(type(fault).__name__)
             return
         self._round_s = started
+        self._mine = found.mine
         self._is_all_owned = found.is_all_owned
         if found.lost:
             self._fenced()
@@ -151,34 +169,53 @@ class Ledger:
             await self._give_up(found.surplus)
 
     async def _own(self, group: int) -> None:
-        """Load the group's journals, begin an epoch, serve. A journal that is damaged stays closed, and is named."""
+        """Load the group's journals, begin an epoch, serve."""
         for journal in journals_of(group):
-            try:
-                desk = await self._take_over(journal)
-                if self.relay is not None:
-                    await self._own_copy(desk)
-            except (DamagedError, CopyDiffersError) as fault:
-                self._halt(journal, str(fault))
-            except FencedError:
-                self._fenced()
-                return
-            else:
-                self.desks[journal] = desk
+            await self._open(journal)
         await self.projector.reach({journal: desk.head.seq for journal, desk in self.desks.items()})
         await self._serve(group)
 
-    async def _own_copy(self, desk: Desk) -> None:
-        assert self.relay is not None
+    async def _open(self, journal: int) -> None:
+        """Own one journal. One that is damaged, or behind its copy, stays closed, and is named."""
         try:
-            await self.relay.own(desk.journal, desk.head.seq)
-            await self.relay.catch_up(desk.journal)
-        except BusError as fault:
-            self._trouble(f"relay: {fault}")
+            state, head = await self._loaded(journal)
+            await self._compare(journal, head)
+            desk = await self._begin(state, head)
+        except (DamagedError, CopyDiffersError) as fault:
+            self._halt(journal, str(fault))
+        except FencedError:
+            self._fenced()
+        else:
+            if self.relay is not None:
+                await self.relay.catch_up(journal)
+            self.desks[journal] = desk
+            self.halted.pop(journal, None)
+            self.telling.halted(len(self.halted))
 
-    async def _take_over(self, journal: int) -> Desk:
-        """Replay to the head and append `epoch.started`. Raises DamagedError, FencedError."""
-        state, head = await self._loaded(journal)
-        epoch = head.epoch + 1
+    async def _retry(self) -> None:
+        """Journals that were halted open by themselves once they are repaired."""
+        while True:
+            await asyncio.sleep(RETRY_HALTED_S)
+            for journal in [journal for journal in self.halted if group_of(journal) in self._mine]:
+                await self._open(journal)
+
+    async def _compare(self, journal: int, head: Head) -> None:
+        """Nothing is appended before the copy was looked at: it may know blocks that the database has lost.
+
+        Raises CopyDiffersError. While the stream does not answer, wait.
+        """
+        while self.relay is not None:
+            try:
+                await self.relay.own(journal, head.seq)
+            except (BusError, UnknownError) as fault:
+                self._trouble(f"{type(fault).__name__} from the LEDGER stream")
+                await asyncio.sleep(BEAT_S)
+            else:
+                return
+
+    async def _begin(self, state: State, head: Head) -> Desk:
+        """Append `epoch.started`: whoever wrote before us cannot any more. Raises FencedError."""
+        journal, epoch = state.journal, head.epoch + 1
         started = ev.EpochStarted(epoch=epoch, writer=self.edge.settings.node, head=head.hash.hex())
         opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
         happened = [started] if head.seq else [opened, started]
@@ -192,10 +229,15 @@ class Ledger:
         """Replay a journal; while the database is away, wait for it. Raises DamagedError."""
         while True:
             try:
-                return await asyncio.to_thread(load, self.journal, journal)
+                return await asyncio.to_thread(self._load, journal)
             except UnknownError as fault:
                 self._trouble(fault.kind)
                 await asyncio.sleep(BEAT_S)
+
+    def _load(self, journal: int) -> tuple[State, Head]:
+        """From the newest snapshot that can be trusted, or from the first block."""
+        state, head = snapshots.newest(self.journal, journal, [self._signer.public])
+        return load(self.journal, journal, state, head)
 
     async def _serve(self, group: int) -> None:
         if group not in self._served:
@@ -273,10 +315,19 @@ class Ledger:
             self._trouble_kind = kind
             self.edge.telemetry.log("error", "ledger_trouble", error=kind)
 
+    def _found(self, journal: int, why: str) -> None:
+        """The auditor found something; it tells so from its thread."""
+        self._loop.call_soon_threadsafe(self._halt, journal, why)
+
     def _halt(self, journal: int, why: str) -> None:
-        self.halted[journal] = why
+        """Nothing more is granted from this journal. One line, until the reason is another."""
         self.desks.pop(journal, None)
-        self.telling.halted()
+        if self.relay is not None:
+            self.relay.disown(journal)
+        if self.halted.get(journal) == why:
+            return
+        self.halted[journal] = why
+        self.telling.halted(len(self.halted))
         self.edge.telemetry.log("error", "ledger_halted", journal=journal, reason=why)
 
     def _differs(self, fault: CopyDiffersError) -> None:
@@ -334,6 +385,7 @@ class Ledger:
         if not hasattr(self, "writer"):
             return
         await self.settling.stop()
+        await asyncio.to_thread(self.auditor.stop)
         if self.relay is not None:
             await self.relay.stop()
         await asyncio.to_thread(self.projector.stop)
@@ -361,6 +413,15 @@ def _check_tables(url: str, part: Any) -> None:
         raise SettingsError(f"the {part} database does not answer ({type(fault).__name__})") from None
     if current != wanted:
         raise SettingsError(f"the {part} tables are at {current}, this version needs {wanted}: run 'tollway migrate'")
+
+
+def _signer(told: Settings) -> Signer:
+    """The auditor's key. Raises SettingsError."""
+    path = key_path(told.data_dir, told.environ)
+    try:
+        return signer_of(path)
+    except (OSError, BadKeyError) as fault:
+        raise SettingsError(f"cannot use the auditor's key: {fault}") from None
 
 
 def _die(code: int) -> None:

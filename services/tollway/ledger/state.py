@@ -136,9 +136,10 @@ def canonical(state: State) -> bytes:
 
 
 def root(state: State) -> str:
-    """The digest that `state.root` carries: all that is money, without the memory of ended holds."""
+    """The digest that `state.root` carries: all that is money, without the memory of holds that were settled."""
     digest = hashlib.sha256()
-    for part in (state.events, state.system, state.accounts, state.holds, state.payments):
+    parts = (state.events, state.system, state.accounts, state.holds, state.expired, state.payments, state.idem)
+    for part in parts:
         digest.update(_encoder.encode(part))
     return digest.hexdigest()
 

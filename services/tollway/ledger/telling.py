@@ -33,9 +33,9 @@ class Telling:
         self._commits.observe(took_s)
         self._blocks.add(blocks)
 
-    def halted(self) -> None:
-        """A journal does not add up."""
-        self._telemetry.gauge("tollway_ledger_halted").set(1)
+    def halted(self, journals: int) -> None:
+        """So many journals do not add up."""
+        self._telemetry.gauge("tollway_ledger_halted").set(journals)
 
     def traced(self, command: Any, context: Context, respond: Respond, *, is_repeat: bool) -> Respond:
         """Count the command, and let its reply end its span where spans are made."""
