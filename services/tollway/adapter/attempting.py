@@ -15,13 +15,16 @@ from tollway.adapter.extending import Extension, tokens_used
 from tollway.adapter.running import Running
 from tollway.adapter.upstream import Upstream
 from tollway.crash import crashpoint
+from tollway.dialects import services
 from tollway.dialects.bridge import CONTENT_TYPE_SSE, Bridge, Step, bridge
 from tollway.dialects.exchange import Outgoing, Served
 from tollway.dialects.faults import ErrorClass, Fault
+from tollway.dialects.services import Fitted
 from tollway.wire.refusals import Refusal
 from tollway.wire.work import Head, Work
 
 HELD_BYTES_MAX: Final = 256 * 1024
+TAIL_BYTES: Final = 8 * 1024
 
 CLASS_OF_TROUBLE: Final[dict[Trouble, ErrorClass]] = {
     "connect": "connect",
@@ -71,12 +74,22 @@ class Attempting:
             run.refusal = way
             run.fault = Fault("bad_credential", way.rule.status, way.message)
             return None
-        made = bridge(work.dialect, run.candidate.dialect, way.row, surface=work.surface, request_id=work.request_id)
+        made = bridge(
+            work.dialect,
+            run.candidate.dialect,
+            way.row,
+            surface=work.surface,
+            request_id=work.request_id,
+            now_ms=run.started_ns // 1_000_000,
+        )
         if isinstance(made, Refusal):
             return made
+        fitted = services.fitted(run.body, run.priced_services) if run.candidate.is_managed else Fitted(run.body)
+        if isinstance(fitted, Refusal):
+            return fitted
         run.tokens_output_max = await self._output_limit(run)
         outgoing = made.request(
-            run.body,
+            fitted.body,
             model_sent=run.candidate.model_sent,
             tokens_output_cap=run.tokens_output_max or None,
             is_stream=work.is_stream,
@@ -84,13 +97,18 @@ class Attempting:
         )
         if isinstance(outgoing, Refusal):
             return outgoing
-        run.dropped = outgoing.dropped
+        run.dropped = (*fitted.dropped, *outgoing.dropped)
         run.way, run.path = way, outgoing.path
         await self._call(run, made, way, outgoing)
         return None
 
     async def _output_limit(self, run: Running) -> int:
-        """The output limit to send: what the hold covers, or for a stream what it may be extended to.
+        """The output limit to send: the least of the caller's, the model's and what the hold covers or may cover."""
+        covered, model_max = await self._covered(run), run.candidate.tokens_output_max
+        return min(covered, model_max) if model_max else covered
+
+    async def _covered(self, run: Running) -> int:
+        """Output tokens of one choice that the hold covers, or for a stream may be extended to.
 
         A model that thinks without showing it could use up a slice unseen: its hold is extended before it begins.
         """
@@ -98,11 +116,11 @@ class Attempting:
         if extension is None:
             return self._work.tokens_output_cap
         if not self._house.is_reasoning(run.candidate.provider, run.candidate.model):
-            return extension.wanted
+            return extension.wanted // extension.choices
         if extension.cap < extension.wanted and not extension.is_refused:
             extension.ask(run.candidate, up_to=extension.wanted)
             await extension.answered()
-        return extension.cap
+        return extension.cap // extension.choices
 
     async def _call(self, run: Running, made: Bridge, way: Way, outgoing: Outgoing) -> None:
         allow = allowance(
@@ -167,7 +185,9 @@ class Attempting:
     async def afford(self, run: Running, limit: asyncio.Timeout) -> None:
         """Ask for more credit ahead of need; at the end of the slice wait for the answer, or stop."""
         extension = self._extension
-        if extension is None or run.sample.text_bytes * 100 < extension.cap * 70:
+        if extension is None or extension.cap >= extension.wanted:
+            return  # the provider itself keeps the limit
+        if run.sample.text_bytes * 100 < extension.cap * 70:
             return  # a token has at least a byte
         used = tokens_used(run.sample.text_bytes, run.usage.tokens_output if run.usage is not None else None)
         if extension.is_near(used):
@@ -177,6 +197,11 @@ class Attempting:
             await extension.answered()
         if used >= extension.cap:
             raise CreditExhaustedError
+
+    @property
+    def is_extensible(self) -> bool:
+        """Whether the stream may have to be ended by us, in its dialect."""
+        return self._extension is not None
 
 
 class _Streaming:
@@ -221,7 +246,7 @@ class _Streaming:
         run.sample.add(step.out, step.text_bytes)
         if run.has_content:
             if step.out:
-                run.tail = step.out
+                self._keep_tail(step.out)
                 self._attempt.reply.send(step.out, now_s=self._loop.time())
         elif step.has_content:
             self._begin(step.out)
@@ -231,11 +256,16 @@ class _Streaming:
     def _begin(self, out: bytes) -> None:
         """The first content: from here on nothing moves on."""
         run = self._run
-        run.has_content, run.first_ns, run.tail = True, clock.now_ns(), out
+        run.has_content, run.first_ns = True, clock.now_ns()
         data = b"".join((*self._held, out))
+        self._keep_tail(data)
         self._held.clear()
         self._attempt.reply.send(data, now_s=self._loop.time(), head=self._attempt.head(run))
         crashpoint("adapter.mid_stream")
+
+    def _keep_tail(self, out: bytes) -> None:
+        if self._attempt.is_extensible:
+            self._run.tail = (self._run.tail + out)[-TAIL_BYTES:]
 
     def _hold(self, out: bytes) -> None:
         self._held.append(out)

@@ -1,6 +1,6 @@
 """What an ending is billed, pure: the provider's figures where it gave them, else what was counted, said as such."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -60,6 +60,13 @@ def partial(
     if counted > (usage.tokens_output or 0):
         usage, certainty = msgspec.structs.replace(usage, tokens_output=counted), weaker(certainty, how)
     return usage, certainty
+
+
+def as_served(usage: Usage, asked: Sequence[str]) -> Usage:
+    """Usage with the service that it is charged for: the one asked for, unless the provider says that it gave another.
+    A service that was not asked for is not charged: no hold covers it."""
+    service = next((word for word in asked if usage.service in (None, word)), None)
+    return usage if usage.service == service else msgspec.structs.replace(usage, service=service)
 
 
 def weaker(one: Certainty, other: Certainty) -> Certainty:

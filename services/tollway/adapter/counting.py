@@ -48,6 +48,11 @@ class Sample:
             self._kept_bytes += len(out)
             self._kept_text_bytes = self.text_bytes
 
+    @property
+    def begin(self) -> bytes:
+        """The first bytes of the answer."""
+        return self._kept[0] if self._kept else b""
+
     def count(self, provider: str, model: str) -> tuple[int, Certainty]:
         """Tokens of all the text, and how sure that is. At least 1 where there is any; surely 0 where there is none."""
         if not self.text_bytes:

@@ -7,6 +7,8 @@ without an answer, the stream goes on to the end of its slice and is then ended 
 import asyncio
 from typing import Final
 
+import msgspec
+
 from tollway.bus import Bus
 from tollway.tasks import spawn
 from tollway.wire import subjects
@@ -24,12 +26,17 @@ BYTES_PER_TOKEN_LEAST: Final = 3
 """English has 4 to 5 bytes in a token, code 3 to 4, Chinese about 3: fewer bytes a token means asking too early."""
 
 
+class _Asked(msgspec.Struct):
+    n: int = 1
+
+
 class Extension:
-    """What the hold of one stream covers now, in output tokens."""
+    """What the hold of one stream covers now, in output tokens over all its choices."""
 
     def __init__(self, bus: Bus, work: Work, context: Context) -> None:
-        self.cap = work.tokens_output_cap
-        self.wanted = work.tokens_output_wanted
+        self.choices = choices_of(work.body)
+        self.cap = work.tokens_output_cap * self.choices
+        self.wanted = work.tokens_output_wanted * self.choices
         self.is_refused = False
         self._bus = bus
         self._work = work
@@ -81,6 +88,16 @@ def _delta_nusd(candidate: Candidate, work: Work, before: int, after: int) -> in
         )
 
     return worst(after) - worst(before) + 1
+
+
+def choices_of(body: bytes) -> int:
+    """How many answers the caller asked for at once (`n`)."""
+    if b'"n"' not in body:
+        return 1
+    try:
+        return max(1, msgspec.json.decode(body, type=_Asked).n)
+    except msgspec.DecodeError:
+        return 1
 
 
 def tokens_used(text_bytes: int, reported: int | None) -> int:

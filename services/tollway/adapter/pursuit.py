@@ -226,8 +226,10 @@ class Pursuit:
         """By a rule of `billing`: at once where the provider reported all, else counted in a thread."""
         counts = run.counts(bound=self.work.tokens_input_bound)
         if rule is billing.whole and run.is_reported:
-            return rule(run.usage, *counts)
-        return await asyncio.to_thread(rule, run.usage, *counts)
+            usage, certainty = rule(run.usage, *counts)
+        else:
+            usage, certainty = await asyncio.to_thread(rule, run.usage, *counts)
+        return billing.as_served(usage, run.priced_services), certainty
 
     async def _broken_off(self, outcome: Outcome) -> Ending:
         """Ended from outside: by the client, the caller's deadline or the gateway itself."""
@@ -248,7 +250,7 @@ class Pursuit:
         cap = self._extension.cap if self._extension is not None else self.work.tokens_output_cap
         ending.usage = msgspec.structs.replace(ending.usage, tokens_output=min(ending.usage.tokens_output or 0, cap))
         ending.stop = STOP_CREDIT
-        data = length_ending(self.work.dialect, run.tail)
+        data = length_ending(self.work.dialect, run.sample.begin, run.tail, ending.usage.tokens_output or 0)
         if data is None:
             ending.refusal = refuse("insufficient_credits", "The credit was used up in the middle of the answer.")
         ending.data = data or b""

@@ -18,7 +18,7 @@ from tollway.wire.usage import Attempt, Completion, RetryAction, Usage
 class Running:
     """The facts of an attempt, filled in on the way. Times are wall-clock nanoseconds.
 
-    `body` is the caller's. `tail`: the last bytes sent; `last`: what is still to be sent, with the end.
+    `body` is the caller's. `tail`: the last bytes sent, where they may be needed; `last`: what goes with the end.
     `refusal`: no credential opens the candidate. `is_cut`: the request's deadline ended it, not its own limit.
     """
 
@@ -81,6 +81,12 @@ class Running:
     def model(self) -> str:
         """`provider:model`, as receipts and traces name it."""
         return f"{self.candidate.provider}:{self.candidate.model}"
+
+    @property
+    def priced_services(self) -> tuple[str, ...]:
+        """Services that the hold covers at their own price: the one asked for, or none."""
+        price = self.candidate.price
+        return tuple(special.service for special in price.services) if price is not None else ()
 
     @property
     def failure(self) -> Failure | None:

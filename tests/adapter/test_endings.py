@@ -1,0 +1,99 @@
+"""Streams that we end ourselves, read back by the SDKs' own rules."""
+
+import json
+
+import pytest
+
+from tests.adapter.conftest import Bench, candidate
+from tests.adapter.test_streams import Purse
+from tollway.adapter.endings import length_ending
+from tollway.adapter.extending import choices_of, tokens_used
+from tollway.wire.plan import DialectName
+
+BODIES: dict[DialectName, dict[str, object]] = {
+    "openai_chat": {"messages": [{"role": "user", "content": "go on"}]},
+    "openai_responses": {"input": "go on"},
+    "anthropic_messages": {"messages": [{"role": "user", "content": "go on"}], "max_tokens": 8000},
+}
+SURFACES = {"openai_chat": "chat", "openai_responses": "responses", "anthropic_messages": "messages"}
+
+
+def events(data: bytes) -> list[dict[str, object]]:
+    return [json.loads(line[5:]) for line in data.splitlines() if line.startswith(b"data: {")]
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_a_stream_without_credit_ends_well_formed_in_every_dialect(bench: Bench, dialect: DialectName) -> None:
+    purse = Purse(bench, grants=0)
+    await purse.open()
+    work = bench.work(
+        candidate("echo;chunks=100;size=12000;delay=2"),
+        is_stream=True,
+        dialect=dialect,
+        surface=SURFACES[dialect],
+        body=json.dumps({"model": "x", "stream": True, **BODIES[dialect]}).encode(),
+        tokens_output_cap=1000,
+        tokens_output_wanted=8000,
+    )
+    answer = await bench.ask(work)
+    assert (answer.end.outcome, answer.end.stop) == ("credit_exhausted", "insufficient_credits")
+    assert answer.end.refusal is None
+    CHECKS[dialect](events(answer.data), answer.data)
+
+
+def _check_chat(found: list[dict[str, object]], data: bytes) -> None:
+    assert data.rstrip().endswith(b"data: [DONE]")
+    assert len({event["id"] for event in found}) == 1
+    assert [event["choices"][0]["finish_reason"] for event in found][-1] == "length"  # type: ignore[index]
+
+
+def _check_messages(found: list[dict[str, object]], _data: bytes) -> None:
+    kinds = [event["type"] for event in found]
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert kinds.count("content_block_start") == kinds.count("content_block_stop")
+    assert found[-2]["delta"]["stop_reason"] == "max_tokens"  # type: ignore[index]
+    assert found[-2]["usage"]["output_tokens"] > 0  # type: ignore[index]
+
+
+def _check_responses(found: list[dict[str, object]], _data: bytes) -> None:
+    last = found[-1]
+    assert last["type"] == "response.incomplete"
+    assert last["response"]["status"] == "incomplete"  # type: ignore[index]
+    assert last["response"]["id"] == found[0]["response"]["id"]  # type: ignore[index]
+    numbers = [event["sequence_number"] for event in found]
+    assert numbers == sorted(numbers)  # type: ignore[type-var]
+    assert len(set(numbers)) == len(numbers)
+
+
+CHECKS = {"openai_chat": _check_chat, "anthropic_messages": _check_messages, "openai_responses": _check_responses}
+
+
+def test_a_block_that_is_closed_already_is_not_closed_again() -> None:
+    tail = b'data: {"type":"content_block_stop","index":3}\n\nevent: ping\ndata: {"type":"ping"}\n\n'
+    kinds = [event["type"] for event in events(length_ending("anthropic_messages", b"", tail, 5) or b"")]
+    assert kinds == ["message_delta", "message_stop"]
+
+
+def test_half_an_event_at_the_begin_of_a_tail_is_passed_over() -> None:
+    tail = b'a":1}\n\ndata: {"type":"content_block_delta","index":2}\n\n'
+    assert events(length_ending("anthropic_messages", b"", tail, 5) or b"")[0] == {
+        "type": "content_block_stop",
+        "index": 2,
+    }
+
+
+def test_an_embedding_has_no_such_ending() -> None:
+    assert length_ending("openai_embeddings", b"", b"", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "choices"),
+    [(b'{"n":3}', 3), (b"{}", 1), (b'{"n":0}', 1), (b'{"n":null}', 1), (b'{"n":"x"}', 1), (b'"n"', 1)],
+)
+def test_choices_are_read_from_the_body(body: bytes, choices: int) -> None:
+    assert choices_of(body) == choices
+
+
+def test_what_is_used_is_bounded_from_above() -> None:
+    assert tokens_used(3000, None) == 1000
+    assert tokens_used(3000, 1200) == 1200
