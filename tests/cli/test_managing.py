@@ -1,6 +1,7 @@
 """The commands over `/api`, against a real management plane on a socket."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,17 @@ def test_a_while_ago_is_a_time_and_nonsense_is_none() -> None:
     assert moment("24h").endswith("Z")
     with pytest.raises(CommandError):
         moment("yesterday")
+
+
+def test_an_operator_who_lost_the_key_gets_another_from_the_database(terminal: Terminal, tmp_path: Path) -> None:
+    told = {**terminal.variables, "TOLLWAY_DATA_DIR": str(tmp_path)}
+    made = Terminal(terminal.live, terminal.ledger, told).read("accounts", "recover")
+    assert made["accountId"] == terminal.live.made.account_id
+    again = Terminal(terminal.live, terminal.ledger, {**told, "TOLLWAY_API_KEY": made["apiKey"]})
+    for _ in range(100):
+        try:
+            assert len(again.read("api-keys", "list")) == 2
+            return
+        except CommandError:
+            time.sleep(0.05)
+    raise AssertionError("auth did not see the new key")

@@ -58,7 +58,17 @@ def first_account(settings: Settings, *, name: str = "default") -> FirstAccount:
         store.close()
 
 
-recover = first_account
+def recover(settings: Settings) -> FirstAccount:
+    """Another pair of keys for the first account: its operator lost the API key. Raises SettingsError as above, and
+    where there is no account yet."""
+    store = Store(open_engine(settings.database("auth")))
+    try:
+        check_tables(settings.database("auth"))
+        if store.is_empty():
+            raise SettingsError("there is no account yet")
+    finally:
+        store.close()
+    return first_account(settings)
 
 
 def _made(settings: Settings, store: Store, name: str) -> FirstAccount:

@@ -1,9 +1,14 @@
 """`tollway accounts`: for operators. Accounts, their credit, and the platform's own credentials."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from tollway import settings
+from tollway.auth import bootstrap
+from tollway.cli.errors import CommandError
 from tollway.cli.provider_keys import read_value
 from tollway.cli.remote import AsJson, Limit, remote
 from tollway.cli.tables import only_given, print_one, print_rows
@@ -41,6 +46,22 @@ def update(
     with remote() as api:
         body = only_given([("name", name), ("enabled", enable)])
         print_one(api.patch(f"{PATH}/{id}", body), as_json=as_json)
+
+
+@app.command()
+def recover(
+    data: Annotated[Path, typer.Option(help="The data directory.", envvar="TOLLWAY_DATA_DIR")] = Path(".tollway"),
+    database_url: Annotated[str, typer.Option(help="PostgreSQL.", envvar="TOLLWAY_DATABASE_URL")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """The operator's API key is lost: another pair of keys for the first account, made in the database itself."""
+    told = {"TOLLWAY_DATA_DIR": str(data), "TOLLWAY_DATABASE_URL": database_url}
+    try:
+        made = bootstrap.recover(settings.read("cli", {**os.environ, **told}))
+    except settings.SettingsError as error:
+        raise CommandError(f"No keys were made: {error}.") from None
+    keys = {"accountId": made.account_id, "accessKey": made.access_key, "apiKey": made.api_key}
+    print_one(keys, as_json=as_json)
 
 
 @app.command("managed")

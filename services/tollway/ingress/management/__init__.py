@@ -2,8 +2,8 @@
 
 Read in this order: `gate` (who may come in, bodies within limits), `caller` (who asks), `errors` (refusals as the
 plane says them), `shapes` (what all bodies share), `durations`, `uris`, then the resources: `keys`, `configurations`,
-`providers`, `accounts` (tables and shapes), `resources` (the five calls of each), `settings`, `credits`, `usage`;
-`app` puts them together.
+`providers` (shapes), `resources` (the five calls of each), `accounts`, `platform` (operators), `settings`, `credits`,
+`payments`, `usage`, `catalog`, `routing`, `docs`; `app` puts them together.
 """
 
 from tollway.ingress.management.app import management_app

@@ -1,6 +1,5 @@
-"""What operators may do: accounts, their credit, the platform's own credentials, and rewrapping of sealed keys."""
+"""Accounts and their credit, for operators."""
 
-import base64
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -10,17 +9,14 @@ from tollway import ids
 from tollway.ingress.management.caller import AtDesk, Desk
 from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.keys import ApiKeyShown, show_api_key
-from tollway.ingress.management.resources import CONFLICT, ERRORS, MISSING, PAGE_MAX, BeforeId, Limit
+from tollway.ingress.management.resources import CONFLICT, ERRORS, MISSING, PAGE_MAX, BeforeId, Limit, page_uris
 from tollway.ingress.management.shapes import (
     Asked,
     Description,
-    Id,
     Instant,
     Listed,
     Metadata,
     NameRequired,
-    ProviderId,
-    Secret,
     Shown,
     instant_ms,
 )
@@ -34,20 +30,11 @@ from tollway.wire.management import (
     AnyFace,
     Created,
     CreateResource,
-    Deleted,
-    DeleteResource,
     GetResource,
     ListResources,
-    ListWrapped,
-    ManagedCredential,
-    ManagedCredentialDraft,
     Page,
     Resource,
-    Rewrap,
-    Rewrapped,
     UpdateResource,
-    Wrapped,
-    WrappedPage,
 )
 from tollway.wire.money import cents_floor, nusd_of_cents
 from tollway.wire.queries import Balance, GetBalance
@@ -152,69 +139,8 @@ class AccountBalanceShown(Shown):
     debt_cents: int
 
 
-class ManagedCreate(Asked):
-    """The operator's own key of a built-in provider. Setting it again replaces it."""
-
-    provider_id: ProviderId
-    value: Secret
-    metadata: Metadata | None = None
-
-
-class ManagedShown(Stamped):
-    """One of the operator's credentials kept with auth; those in the adapters' environment are not listed."""
-
-    provider_id: str
-    key_redacted: str
-
-
-class ManagedList(Listed):
-    """Newest first."""
-
-    managed_credentials: list[ManagedShown]
-
-
-class WrappedShape(Shown):
-    """A wrapped data key (base64) and what it is bound to. Useless without the master key."""
-
-    account_id: str
-    provider: str
-    credential_id: str
-    version: int
-    kek_version: int
-    wrapped_key: str
-
-
-class WrappedList(Shown):
-    """At most a hundred."""
-
-    sealed_keys: list[WrappedShape]
-
-
-class AskedWrapped(Asked):
-    """See WrappedShape."""
-
-    account_id: Id
-    provider: Id
-    credential_id: Annotated[str, Field(min_length=1, max_length=320)]
-    version: Annotated[int, Field(ge=1, le=2**53)]
-    kek_version: Annotated[int, Field(ge=1, le=2**31)]
-    wrapped_key: Annotated[str, Field(max_length=1024, pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
-
-
-class RewrapBody(Asked):
-    """Data keys wrapped by another master key, made by whoever holds both."""
-
-    sealed_keys: Annotated[list[AskedWrapped], Field(max_length=100)]
-
-
-class RewrappedShown(Shown):
-    """How many were replaced."""
-
-    count: int
-
-
-def operator_router() -> APIRouter:
-    """Everything that needs an operator's API key."""
+def account_router() -> APIRouter:
+    """Accounts and their credit."""
     router = APIRouter(responses=ERRORS, tags=["Operators"])
     one, money = f"{ACCOUNTS}/{{id}}", MISSING | CONFLICT
     add = router.add_api_route
@@ -227,12 +153,6 @@ def operator_router() -> APIRouter:
     add(
         f"{one}/adjustments", adjust, methods=["POST"], response_model=AdjustmentShown, status_code=201, responses=money
     )
-    add(MANAGED, list_managed, methods=["GET"], response_model=ManagedList)
-    add(MANAGED, set_managed, methods=["POST"], response_model=ManagedShown, status_code=201, responses=CONFLICT)
-    add(f"{MANAGED}/{{id}}", get_managed, methods=["GET"], response_model=ManagedShown, responses=MISSING)
-    add(f"{MANAGED}/{{id}}", delete_managed, methods=["DELETE"], status_code=204, responses=MISSING)
-    add(WRAPPED, list_wrapped, methods=["GET"], response_model=WrappedList)
-    add(f"{WRAPPED}/rewrap", rewrap, methods=["POST"], response_model=RewrappedShown)
     return router
 
 
@@ -242,14 +162,8 @@ def operator_router() -> APIRouter:
 async def list_accounts(desk: AtDesk, limit: Limit = PAGE_MAX, before_id: BeforeId = None) -> AccountList:
     """All accounts of this installation."""
     page = await desk.manage(ListResources(desk.by, "account", limit, before_id or ""), Page)
-    uri, next_uri = _page_uris(desk, ACCOUNTS, page, limit, before_id)
+    uri, next_uri = page_uris(desk, ACCOUNTS, page, limit, before_id)
     return AccountList(accounts=[_account(face, desk) for face in page.faces], uri=uri, next_page_uri=next_uri)
-
-
-def _page_uris(desk: Desk, path: str, page: Page, limit: int, before_id: str | None) -> tuple[str, str | None]:
-    sized = limit if limit != PAGE_MAX else None
-    next_uri = desk.uris.to(path, limit=sized, beforeId=page.faces[-1].id) if page.has_more else None
-    return desk.uris.to(path, limit=sized, beforeId=before_id), next_uri
 
 
 async def create_account(desk: AtDesk, body: AccountCreate) -> AccountCreated:
@@ -349,72 +263,3 @@ async def adjust(desk: AtDesk, id: str, body: Adjustment) -> AdjustmentShown:  #
         debt_cents=cents_floor(booked.debt_nusd),
         reference=reference,
     )
-
-
-# -- managed credentials
-
-
-async def list_managed(desk: AtDesk, limit: Limit = PAGE_MAX, before_id: BeforeId = None) -> ManagedList:
-    """Credentials of the operator that are kept with auth."""
-    page = await desk.manage(ListResources(desk.by, "managed_credential", limit, before_id or ""), Page)
-    uri, next_uri = _page_uris(desk, MANAGED, page, limit, before_id)
-    shown = [_managed(face, desk) for face in page.faces]
-    return ManagedList(managed_credentials=shown, uri=uri, next_page_uri=next_uri)
-
-
-async def set_managed(desk: AtDesk, body: ManagedCreate) -> ManagedShown:
-    """Set or replace the credential of a built-in provider."""
-    draft = ManagedCredentialDraft(body.provider_id, body.value, body.metadata)
-    return _managed((await desk.manage(CreateResource(desk.by, draft), Created)).face, desk)
-
-
-async def get_managed(desk: AtDesk, id: str) -> ManagedShown:  # noqa: A002
-    """By id (`managed:openai`)."""
-    return _managed((await desk.manage(GetResource(desk.by, "managed_credential", id), Resource)).face, desk)
-
-
-async def delete_managed(desk: AtDesk, id: str) -> None:  # noqa: A002
-    """Adapters forget it within a second."""
-    await desk.manage(DeleteResource(desk.by, "managed_credential", id), Deleted)
-
-
-def _managed(face: AnyFace, desk: Desk) -> ManagedShown:
-    if not isinstance(face, ManagedCredential):
-        raise Refused(refuse("internal_error"))
-    return ManagedShown(
-        **stamps(face, MANAGED, desk.uris), provider_id=face.provider_id, key_redacted=face.key_redacted
-    )
-
-
-# -- rewrapping
-
-
-async def list_wrapped(desk: AtDesk, kek_version: KekVersion, limit: Limit = PAGE_MAX) -> WrappedList:
-    """Sealed keys whose data key is wrapped by an older master key than `kekVersion`."""
-    page = await desk.manage(ListWrapped(desk.by, kek_version, limit), WrappedPage)
-    return WrappedList(sealed_keys=list(map(_wrapped, page.items)))
-
-
-def _wrapped(item: Wrapped) -> WrappedShape:
-    return WrappedShape(
-        account_id=item.account_id,
-        provider=item.provider,
-        credential_id=item.credential_id,
-        version=item.version,
-        kek_version=item.kek_version,
-        wrapped_key=base64.b64encode(item.wrapped_key).decode(),
-    )
-
-
-async def rewrap(desk: AtDesk, body: RewrapBody) -> RewrappedShown:
-    """Replace wrapped data keys; `tollway keys rewrap` makes them. Safe to repeat."""
-    items = tuple(map(_unshape, body.sealed_keys))
-    return RewrappedShown(count=(await desk.manage(Rewrap(desk.by, items), Rewrapped)).count)
-
-
-def _unshape(item: AskedWrapped) -> Wrapped:
-    try:
-        raw = base64.b64decode(item.wrapped_key, validate=True)
-    except ValueError:
-        raise Refused(refuse("validation", "wrappedKey: is not base64", param="wrappedKey")) from None
-    return Wrapped(item.account_id, item.provider, item.credential_id, item.version, item.kek_version, raw)

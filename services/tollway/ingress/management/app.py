@@ -8,12 +8,13 @@ from starlette.exceptions import HTTPException
 
 from tollway.bus import Bus
 from tollway.ingress.management import errors
-from tollway.ingress.management.accounts import operator_router
+from tollway.ingress.management.accounts import account_router
 from tollway.ingress.management.catalog import catalog_router
 from tollway.ingress.management.credits import credits_router
 from tollway.ingress.management.docs import docs_router
 from tollway.ingress.management.gate import ASGI, Gate
 from tollway.ingress.management.payments.routes import open_payments, payment_router
+from tollway.ingress.management.platform import platform_router
 from tollway.ingress.management.resources import resource_router
 from tollway.ingress.management.routing import routing_router
 from tollway.ingress.management.settings import settings_router
@@ -32,7 +33,8 @@ ROUTERS = (
     payment_router,
     usage_router,
     catalog_router,
-    operator_router,
+    account_router,
+    platform_router,
     docs_router,
 )
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from tollway.tasks import report
 from tollway.wire.refusals import Refusal, refuse
 
 
@@ -111,9 +110,3 @@ def _allowed(request: Request) -> list[str]:
         for method in getattr(route, "methods", None) or ()
     }
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
-
-
-async def on_bug(_request: Request, error: Exception) -> JSONResponse:
-    """A fault of ours: logged, and nothing of it shown."""
-    report("management request failed", error)
-    return say(refuse("internal_error"))

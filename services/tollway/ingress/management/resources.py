@@ -198,6 +198,13 @@ def page_body(
     return table.listed.model_validate({table.wrapper: faces, "uri": uri, "next_page_uri": next_uri})
 
 
+def page_uris(desk: Desk, path: str, page: Page, limit: int, before_id: str | None) -> tuple[str, str | None]:
+    """The address of a page, and of the next one."""
+    sized = limit if limit != PAGE_MAX else None
+    next_uri = desk.uris.to(path, limit=sized, beforeId=page.faces[-1].id) if page.has_more else None
+    return desk.uris.to(path, limit=sized, beforeId=before_id), next_uri
+
+
 def _add_create(router: APIRouter, table: Table) -> None:
     async def create(desk: AtDesk, body: Any) -> Any:
         made = await desk.manage(CreateResource(desk.by, table.draft(body)), Created)
