@@ -22,7 +22,9 @@ CREATED_S = NOW_MS // 1000
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="{"), min_size=1, max_size=12)
 tokens = st.integers(1, 5000)
 names = st.sampled_from(["look_up", "add", "get-weather"])
-arguments = st.dictionaries(st.sampled_from("abc"), st.integers() | st.booleans() | texts, max_size=2).map(json.dumps)
+arguments = st.dictionaries(st.sampled_from("abc"), st.integers() | st.booleans() | texts, max_size=2).map(
+    lambda found: json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+)
 base64s = st.sampled_from(["AAAA", "aGVsbG8=", "iVBORw0KGgo="])
 
 # -- requests ----------------------------------------------------------------------------------------------------------

@@ -73,10 +73,12 @@ class Splitter:
     def _end_of_last_event(self, start: int) -> int:
         if not self._has_cr:
             return self._tail.rfind(b"\n\n", start) + 2 if self._tail.find(b"\n\n", start) >= 0 else 0
+        is_half = self._tail.endswith(b"\r") and b"\r\n" in self._tail  # of a CRLF whose LF is on its way
+        limit = len(self._tail) - is_half
         end = 0
-        for match in _EVENT_END.finditer(self._tail, start):
+        for match in _EVENT_END.finditer(self._tail, start, limit):
             end = match.end()
-        self._skips_lf = end == len(self._tail) and self._tail.endswith(b"\r")
+        self._skips_lf = not is_half and end == len(self._tail) and self._tail.endswith(b"\r")
         return end
 
     def _trimmed(self, chunk: bytes) -> bytes:
