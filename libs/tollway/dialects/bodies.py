@@ -74,6 +74,11 @@ def join_fields(fields: Fields) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def compact(raw: msgspec.Raw) -> str:
+    """A JSON value as text without white space: providers print answers prettily and stream them tightly."""
+    return msgspec.json.format(bytes(raw), indent=-1).decode()
+
+
 def read_object(arguments: str) -> msgspec.Raw | dict[str, object]:
     """The arguments as an object; the model's broken JSON is given back as a string in one."""
     try:

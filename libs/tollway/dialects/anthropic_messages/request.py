@@ -179,7 +179,7 @@ _FILE_USES: Final[dict[str, Feature]] = {
 
 def _read_tool_use(block: schema.Block, path: str, uses: Uses) -> chat.Part | None:
     uses.append(Use("tools", path))
-    arguments = bytes(block.input).decode() if is_given(block.input) else "{}"
+    arguments = bodies.compact(block.input) if is_given(block.input) else "{}"
     return chat.ToolCall(block.id or "", block.name or "", arguments)
 
 

@@ -202,7 +202,7 @@ _URL_USES: Final[dict[_Kind, Feature]] = {"image": "image_url", "audio": "file_u
 
 def read_call(call: schema.FunctionCall, call_id: str) -> chat.ToolCall:
     """A call of a request or an answer."""
-    return chat.ToolCall(call_id, call.name, bytes(call.args).decode() if is_given(call.args) else "{}")
+    return chat.ToolCall(call_id, call.name, bodies.compact(call.args) if is_given(call.args) else "{}")
 
 
 def _read_response(response: schema.FunctionResponse, path: str, uses: Uses, ids: _CallIds) -> chat.ToolResult:
