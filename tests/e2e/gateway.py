@@ -60,10 +60,19 @@ class Gateway:
         with self.log.open("ab") as log:
             begun = log.tell()
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self._environment)
-        process = self._process
-        until(lambda: b"ready on" in self.said()[begun:] or process.poll() is not None, within_s=READY_WITHIN_S)
-        assert process.poll() is None, self.said().decode()
+        process, give_up = self._process, time.monotonic() + READY_WITHIN_S
+        while b"ready on" not in self.said()[begun:]:
+            if process.poll() is not None or time.monotonic() > give_up:
+                self.close()
+                raise AssertionError(self.last_words())
+            time.sleep(0.02)
         return self
+
+    def last_words(self) -> str:
+        """What a start that failed left: its own lines and the ends of the logs."""
+        logs = sorted((self.data / "logs").glob("*.log"))
+        ends = [f"-- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-6:]) for path in logs]
+        return "\n".join([self.said().decode(errors="replace")[-2000:], *ends])
 
     def command(self) -> list[str]:
         """What a person would type."""
