@@ -12,7 +12,7 @@ from tests.management.live import live_plane
 
 from tollway.wire import queries as q
 
-EXAMPLES = "5"
+EXAMPLES = "3"
 OPERATIONS_MIN = 45
 CASES_MIN = 1_000
 
