@@ -24,7 +24,7 @@ from tollway.ledger.deadlines import Deadlines
 from tollway.ledger.desk import Desk
 from tollway.ledger.durability import sync_fault
 from tollway.ledger.handlers import HANDLERS, handlers_of
-from tollway.ledger.journal.block import DamagedError, Head, build, head_of
+from tollway.ledger.journal.block import Block, DamagedError, Head, build, head_of
 from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.walkeeper import WalKeeper
@@ -170,34 +170,42 @@ class Ledger:
 
     async def _own(self, group: int) -> None:
         """Load the group's journals, begin an epoch, serve."""
-        for journal in journals_of(group):
-            await self._open(journal)
+        await self._open(journals_of(group))
         await self.projector.reach({journal: desk.head.seq for journal, desk in self.desks.items()})
         await self._serve(group)
 
-    async def _open(self, journal: int) -> None:
-        """Own one journal. One that is damaged, or behind its copy, stays closed, and is named."""
+    async def _open(self, journals: Sequence[int]) -> None:
+        """Own journals. One that is damaged, or behind its copy, stays closed, and is named."""
+        found = await asyncio.gather(*(self._examined(journal) for journal in journals))
+        ready = [one for one in found if one is not None]
+        try:
+            desks = await self._begin(ready) if ready else []
+        except FencedError:
+            self._fenced()
+            return
+        for desk in desks:
+            if self.relay is not None:
+                await self.relay.catch_up(desk.journal)
+            self.desks[desk.journal] = desk
+            self.halted.pop(desk.journal, None)
+        self.telling.halted(len(self.halted))
+
+    async def _examined(self, journal: int) -> tuple[State, Head] | None:
+        """A journal's state and head, or None when it is not fit to go on."""
         try:
             state, head = await self._loaded(journal)
             await self._compare(journal, head)
-            desk = await self._begin(state, head)
         except (DamagedError, CopyDiffersError) as fault:
             self._halt(journal, str(fault))
-        except FencedError:
-            self._fenced()
-        else:
-            if self.relay is not None:
-                await self.relay.catch_up(journal)
-            self.desks[journal] = desk
-            self.halted.pop(journal, None)
-            self.telling.halted(len(self.halted))
+            return None
+        return state, head
 
     async def _retry(self) -> None:
         """Journals that were halted open by themselves once they are repaired."""
         while True:
             await asyncio.sleep(RETRY_HALTED_S)
-            for journal in [journal for journal in self.halted if group_of(journal) in self._mine]:
-                await self._open(journal)
+            if journals := [journal for journal in self.halted if group_of(journal) in self._mine]:
+                await self._open(journals)
 
     async def _compare(self, journal: int, head: Head) -> None:
         """Nothing is appended before the copy was looked at: it may know blocks that the database has lost.
@@ -213,17 +221,23 @@ class Ledger:
             else:
                 return
 
-    async def _begin(self, state: State, head: Head) -> Desk:
-        """Append `epoch.started`: whoever wrote before us cannot any more. Raises FencedError."""
-        journal, epoch = state.journal, head.epoch + 1
-        started = ev.EpochStarted(epoch=epoch, writer=self.edge.settings.node, head=head.hash.hex())
+    async def _begin(self, found: Sequence[tuple[State, Head]]) -> list[Desk]:
+        """Append `epoch.started` to each: whoever wrote before us cannot any more. Raises FencedError."""
+        blocks = [self._epoch_block(state.journal, head) for state, head in found]
+        await self.writer.run(lambda: commit(self.journal, blocks, on_trouble=self._trouble))
+        for (state, _), block in zip(found, blocks, strict=True):
+            replay(state, block)
+        return [
+            Desk(block.journal, state, head_of(block), epoch=block.epoch, epoch_ms=block.ts // 1000)
+            for (state, _), block in zip(found, blocks, strict=True)
+        ]
+
+    def _epoch_block(self, journal: int, head: Head) -> Block:
+        started = ev.EpochStarted(epoch=head.epoch + 1, writer=self.edge.settings.node, head=head.hash.hex())
         opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
         happened = [started] if head.seq else [opened, started]
         ts = max(head.ts + 1, self.guard.now_us())
-        block = build(journal, head, epoch=epoch, ts=ts, events=happened)
-        await self.writer.run(lambda: commit(self.journal, [block], on_trouble=self._trouble))
-        replay(state, block)
-        return Desk(journal, state, head_of(block), epoch=epoch, epoch_ms=block.ts // 1000)
+        return build(journal, head, epoch=started.epoch, ts=ts, events=happened)
 
     async def _loaded(self, journal: int) -> tuple[State, Head]:
         """Replay a journal; while the database is away, wait for it. Raises DamagedError."""
@@ -242,8 +256,8 @@ class Ledger:
     async def _serve(self, group: int) -> None:
         if group not in self._served:
             self._served.add(group)
-            for journal in journals_of(group):
-                await self.bus.serve(handlers_of(journal), self, queue="")
+            served = [handles for journal in journals_of(group) for handles in handlers_of(journal)]
+            await self.bus.serve(served, self, queue="")
         await self.settling.follow(group)
 
     async def _give_up(self, groups: Sequence[int]) -> None:

@@ -207,6 +207,7 @@ def _usage_row(
         provider_key_name=attempt.provider_key_name,
         price_version=report.price_version,
         reason=attempt.reason,
+        service=usage.service,
         strategy=report.strategy if is_first else "",
         skipped=report.skipped if is_first else (),
     )
