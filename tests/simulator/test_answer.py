@@ -79,6 +79,11 @@ def test_a_result_is_echoed_instead_of_calling_again() -> None:
     assert said(ask).parts[0].text == "The tool answered: 42"
 
 
+def test_a_result_that_spells_a_call_leads_to_the_next() -> None:
+    ask = Ask(model="echo", text="call:add()", tools=("add", "sub"), results=("42", "then call:sub()"))
+    assert [(part.kind, part.name) for part in said(ask).parts] == [("call", "sub")]
+
+
 @pytest.mark.parametrize(
     ("text", "calls"),
     [

@@ -130,14 +130,18 @@ def tokens_after(answer: Answer, choices: int, sent_bytes: int) -> int:
 
 def _said(ask: Ask, options: Options, is_thinking: bool) -> tuple[Part, ...]:
     thoughts = (Part("reasoning", REASONING),) if is_thinking else ()
-    calls = tuple(calls_in(ask)) if ask.tools and not ask.results else ()
+    calls = tuple(calls_in(ask)) if ask.tools else ()
     return thoughts + (calls or (Part("text", _text(ask, options)),))
 
 
 def calls_in(ask: Ask) -> Iterator[Part]:
-    """The tool calls that the user's text spells as `call:<tool>(<json>)`, for tools that the request offers."""
-    for match in re.finditer(r"call:([\w.-]+)\(", ask.text):
-        arguments = _arguments(ask.text, match.end())
+    """The tool calls that the last word spells as `call:<tool>(<json>)`, for tools that the request offers.
+
+    Tool results may spell them too, and so lead an agent from one step to the next.
+    """
+    text = "\n".join(ask.results) if ask.results else ask.text
+    for match in re.finditer(r"call:([\w.-]+)\(", text):
+        arguments = _arguments(text, match.end())
         if arguments is not None and match[1] in ask.tools:
             yield Part("call", arguments, name=match[1])
 
