@@ -188,8 +188,20 @@ def test_a_storm_of_errors_is_retried_for_a_fifth_of_the_requests_only() -> None
         budget.request(nth / 10_000)
         if budget.is_left:
             retries += 1
-            budget.failed_again()
+            budget.end(budget.begin(), has_failed=True)
     assert retries <= 20_000 + 10 * RetryBudget.PER_SECOND + RetryBudget.BALANCE_MAX
+
+
+def test_a_storm_cannot_begin_many_retries_at_once_on_the_last_of_the_budget() -> None:
+    budget = RetryBudget(0.0)
+    for _ in range(200):
+        budget.end(budget.begin(), has_failed=True)
+    budget.request(15.0)
+    begun = 0
+    while budget.is_left and begun < 1000:
+        budget.begin()
+        begun += 1
+    assert begun < 100
 
 
 def test_an_outage_of_one_provider_is_failed_over_without_limit() -> None:
@@ -197,12 +209,20 @@ def test_an_outage_of_one_provider_is_failed_over_without_limit() -> None:
     for _ in range(10_000):
         budget.request(0.0)
         assert budget.is_left
+        budget.end(budget.begin(), has_failed=False)
+
+
+def test_retries_whose_end_nobody_knows_cost_nothing() -> None:
+    budget = RetryBudget(0.0)
+    for _ in range(1000):
+        budget.end(budget.begin(), has_failed=None)
+    assert budget.is_left
 
 
 def test_the_budget_returns_after_a_storm() -> None:
     budget = RetryBudget(0.0)
     for _ in range(1000):
-        budget.failed_again()
+        budget.end(budget.begin(), has_failed=True)
     assert not budget.is_left
     budget.request(12.0)
     assert budget.is_left

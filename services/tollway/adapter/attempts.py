@@ -52,16 +52,21 @@ Decision = Try | GiveUp
 
 
 class RetryBudget:
-    """Failed attempts after the first one may be a fifth of the requests and ten a second, so that a storm of errors
-    is not multiplied. A retry that succeeds costs nothing: an outage of one provider is failed over without limit.
+    """Failed attempts after a request's first may be a fifth of the requests and ten a second: a storm of errors is not
+    multiplied. A retry that succeeds costs nothing: an outage of one provider is failed over without limit.
+
+    What a retry is likely to cost is taken when it begins, judged by how the last ones ended, so that a storm cannot
+    begin many at once on the last of the budget.
     """
 
     SHARE: Final = 0.2
     PER_SECOND: Final = 10.0
     BALANCE_MAX: Final = 100.0
+    MEMORY: Final = 0.1
 
     def __init__(self, now_s: float) -> None:
         self._balance = self.BALANCE_MAX
+        self._failing = 0.0
         self._at_s = now_s
 
     def request(self, now_s: float) -> None:
@@ -69,9 +74,16 @@ class RetryBudget:
         self._add(self.SHARE + (now_s - self._at_s) * self.PER_SECOND)
         self._at_s = now_s
 
-    def failed_again(self) -> None:
-        """An attempt failed that was not its request's first."""
-        self._add(-1.0)
+    def begin(self) -> float:
+        """A retry begins; what it is taken to cost until it has ended."""
+        self._add(-self._failing)
+        return self._failing
+
+    def end(self, taken: float, *, has_failed: bool | None) -> None:
+        """A retry that `taken` was taken for has ended; None: nobody knows how it would have."""
+        self._add(taken - bool(has_failed))
+        if has_failed is not None:
+            self._failing += (has_failed - self._failing) * self.MEMORY
 
     @property
     def is_left(self) -> bool:

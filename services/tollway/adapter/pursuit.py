@@ -168,7 +168,7 @@ class Pursuit:
             is_streaming=self.work.is_stream,
         )
         run.body = body
-        unasked = await self._attempting.make(run)
+        unasked = await self._made(run)
         run.ended_ns = clock.now_ns()
         if unasked is not None:
             self._unasked, self._current = unasked, None
@@ -176,19 +176,30 @@ class Pursuit:
             return self._attempts.skip(index)
         return await self._served(run) if run.fault is None else await self._after(index, run)
 
+    async def _made(self, run: Running) -> Refusal | None:
+        """The attempt itself, on the retry budget if it is not the first."""
+        if not self.rows:
+            return await self._attempting.make(run)
+        budget, has_failed = self._house.budget, None
+        taken = budget.begin()
+        try:
+            unasked = await self._attempting.make(run)
+            has_failed = run.fault is not None if unasked is None else None
+        finally:
+            budget.end(taken, has_failed=has_failed)
+        return unasked
+
     async def _after(self, index: int, run: Running) -> Decision:
         """Write down an attempt that failed, and decide."""
-        failure, budget = run.failure, self._house.budget
+        failure = run.failure
         assert failure is not None
         decision = self._attempts.after(
             index,
             failure,
             now_ms=clock.now_ms(),
             jitter=random.random(),  # noqa: S311  it spreads retries and guards nothing
-            is_budget_left=budget.is_left,
+            is_budget_left=self._house.budget.is_left,
         )
-        if run.number > 1:
-            budget.failed_again()
         if run.has_content or (failure.error_class == "timeout" and run.is_sent):
             run.usage, _ = await self._billed(billing.partial, run)
         reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
