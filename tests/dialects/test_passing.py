@@ -331,6 +331,12 @@ def test_a_row_may_allow_an_end_without_a_marker() -> None:
     assert relayed(GOOD[:-100], is_done_marker_sent=False)[-1].fault is not None
 
 
+@pytest.mark.parametrize("dialect", ["anthropic_messages", "openai_responses"])
+def test_no_row_excuses_the_end_event_of_other_dialects(dialect: DialectName) -> None:
+    stream = made(dialect, dialect, is_done_marker_sent=False).stream()
+    assert steps_of(stream, [sse(*anthropic_stream()[:-1], named=True)])[-1].fault is not None
+
+
 def test_nan_in_a_chunk_becomes_null() -> None:
     data = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[NaN]}}]}\n\n'
     steps = relayed(data + GOOD + DONE)

@@ -88,7 +88,8 @@ class PassingStream(StreamBridge):
     """Frames are looked at and forwarded as they came; the one that ends a success is kept for the end."""
 
     def __init__(self, setting: Setting, *, is_usage_asked: bool) -> None:
-        is_end_marked = setting.provider.is_end_marked and setting.row.is_done_marker_sent
+        has_done = bool(setting.provider.terminator)  # only `[DONE]` may be missing: other end events say something
+        is_end_marked = setting.provider.is_end_marked and (setting.row.is_done_marker_sent or not has_done)
         super().__init__(setting, is_end_marked=is_end_marked)
         self._tap = setting.provider.tap_frame
         self._is_usage_asked = is_usage_asked
