@@ -1,5 +1,6 @@
 """What ingress decides, as stories."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from tollway.dialects.bridge import Intake
 from tollway.ingress import domain
 from tollway.ingress.domain import Sizing
 from tollway.wire.access import Settings
-from tollway.wire.plan import Candidate, Plan, Price, Skipped
+from tollway.wire.plan import Candidate, Plan, Price, ServicePrice, Skipped
 from tollway.wire.pricing import charge_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Usage
@@ -150,3 +151,28 @@ def test_what_goes_into_the_books_is_bounded() -> None:
     skipped = tuple(Skipped("", "x" * 10_000, "", "model_not_allowed") for _ in range(100))
     kept = domain.passed_over(Plan((), "v1", skipped=skipped), ())
     assert (len(kept), len(kept[0].model)) == (domain.SKIPPED_MAX, domain.NAME_CHARS_MAX)
+
+
+TIERED = Price(10**9, 10**9, services=(ServicePrice("priority", 10**10, 10**10), ServicePrice("flex", 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("service", "dialect", "kept"), [("priority", "openai_chat", 1), ("", "openai_chat", 0), ("priority", "gemini", 0)]
+)
+def test_the_hold_covers_the_service_asked_for_where_it_can_be_given(service: str, dialect: str, kept: int) -> None:
+    plan = Plan((msgspec.structs.replace(candidate(TIERED), dialect=dialect),), "v1")  # pyright: ignore[reportArgumentType]
+    price = domain.with_service(plan, service, "openai_chat").candidates[0].price
+    assert price is not None
+    assert price.services == TIERED.services[:kept]
+
+
+def test_a_plan_without_services_stays_the_same_object() -> None:
+    plan = Plan((candidate(CHEAP), candidate()), "v1")
+    assert domain.with_service(plan, "priority", "openai_chat") is plan
+
+
+def test_an_own_key_needs_no_cover_for_a_service() -> None:
+    plan = Plan((candidate(TIERED, is_managed=False),), "v1")
+    price = domain.with_service(plan, "priority", "openai_chat").candidates[0].price
+    assert price is not None
+    assert price.services == ()

@@ -182,6 +182,15 @@ async def test_the_requests_own_strategy_counts_as_when_calling(routed: Routed, 
     assert wrong["refusal"]["code"] == "invalid_request_body"
 
 
+async def test_a_service_with_a_price_is_in_the_hold(routed: Routed, api: httpx.AsyncClient) -> None:
+    body = {"model": "openai:gpt-5.4", **HELLO, "max_tokens": 10}
+    plain = await explained(api, body)
+    dear = await explained(api, {**body, "service_tier": "priority"})
+    assert [it["service"] for it in dear["candidates"][0]["price"]["services"]] == ["priority"]
+    assert plain["candidates"][0]["price"]["services"] == []
+    assert float(dear["hold"]["amount"]) > 1.5 * float(plain["hold"]["amount"])
+
+
 @pytest.mark.parametrize(
     ("surface", "more"),
     [

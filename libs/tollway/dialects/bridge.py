@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from tollway.dialects import (
     anthropic_messages,
     bodies,
@@ -11,6 +13,7 @@ from tollway.dialects import (
     openai_completions,
     openai_embeddings,
     openai_responses,
+    services,
 )
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
@@ -80,7 +83,9 @@ def read_intake(dialect: DialectName, body: bytes, *, surface: Surface | None = 
     fields = bodies.read_fields(body)
     if isinstance(fields, Refusal):
         return fields
-    return DIALECTS[dialect].intake(body, fields, surface or SURFACES[dialect])
+    intake = DIALECTS[dialect].intake(body, fields, surface or SURFACES[dialect])
+    service = services.asked(fields)
+    return msgspec.structs.replace(intake, service=service) if service and isinstance(intake, Intake) else intake
 
 
 def bridge(

@@ -22,7 +22,17 @@ def read_figures(raw: bytes | msgspec.Raw, paths: Figures) -> tuple[Usage | None
         return None, () if found is None else ("usage is not an object",)
     notes: list[str] = []
     figures = {field: _figure(cast("dict[str, Any]", found), path, notes) for field, path in paths.items()}
-    return Usage(**figures), tuple(notes)
+    return Usage(**figures), tuple(notes)  # pyright: ignore[reportArgumentType]  the tables name counts only
+
+
+SERVICE_CHARS_MAX: Final = 32
+
+
+def served_as(usage: Usage | None, service: str | None) -> Usage | None:
+    """Usage with the provider's word for the service that it gave."""
+    if usage is None or not service:
+        return usage
+    return msgspec.structs.replace(usage, service=service[:SERVICE_CHARS_MAX])
 
 
 def _decoded(raw: bytes | msgspec.Raw) -> Any:

@@ -40,6 +40,25 @@ class ListedCost(msgspec.Struct, frozen=True):
     tiers: tuple[ListedTier, ...] = ()
 
 
+class ListedChange(msgspec.Struct, frozen=True):
+    """What a mode changes in a request: fields of its body."""
+
+    body: Mapping[str, object] = {}
+
+
+class ListedMode(msgspec.Struct, frozen=True):
+    """Another service of the same model, at another price."""
+
+    cost: ListedCost | None = None
+    provider: ListedChange = ListedChange()
+
+
+class ListedExperimental(msgspec.Struct, frozen=True):
+    """What the list may still change its mind about."""
+
+    modes: Mapping[str, ListedMode] = {}
+
+
 class ListedLimit(msgspec.Struct, frozen=True):
     """Tokens; 0 is unknown."""
 
@@ -68,6 +87,7 @@ class ListedModel(msgspec.Struct, frozen=True):
     limit: ListedLimit | None = None
     cost: ListedCost | None = None
     status: str | None = None
+    experimental: ListedExperimental | None = None
 
 
 class ListedProvider(msgspec.Struct, frozen=True):

@@ -22,8 +22,22 @@ class PriceTier(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_write: int | None = None
 
 
+class ServicePrice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Prices that replace the base ones, whatever the input's length, for answers of one service (`Usage.service`)."""
+
+    service: str
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write: int | None = None
+
+
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Nano-dollars per million tokens. None: that class is billed at the input (or output) price."""
+    """Nano-dollars per million tokens. None: that class is billed at the input (or output) price.
+
+    `services`: those that a request may be served by. The catalog has all of them; on its way through ingress a
+    candidate keeps the one that the request asks for, so that the hold covers it.
+    """
 
     input: int
     output: int
@@ -34,6 +48,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     audio_output: int | None = None
     per_request: int = 0
     tiers: tuple[PriceTier, ...] = ()
+    services: tuple[ServicePrice, ...] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):

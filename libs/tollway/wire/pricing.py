@@ -1,7 +1,7 @@
 """Tokens to money. One function for the hold, the receipt and the ledger's charge, so that they cannot disagree."""
 
 from tollway.wire.money import NUSD_MAX, Nusd, per_million
-from tollway.wire.plan import Price, PriceTier
+from tollway.wire.plan import Price, PriceTier, ServicePrice
 from tollway.wire.usage import Usage
 
 FEE_NUSD_PER_MILLION = 50_000_000
@@ -26,7 +26,7 @@ def charge_nusd(usage: Usage, price: Price | None, *, is_managed: bool) -> Nusd:
 
 
 def _model_total(usage: Usage, price: Price) -> int:
-    rates = rates_for(price, usage.tokens_input or 0)
+    rates = rates_for(price, usage.tokens_input or 0, usage.service)
     cache_read, cache_write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
     audio_in, audio_out = usage.tokens_audio_input or 0, usage.tokens_audio_output or 0
     reasoning = usage.tokens_reasoning or 0 if price.reasoning is not None else 0
@@ -47,8 +47,11 @@ def _or(rate: int | None, default: int) -> int:
     return default if rate is None else rate
 
 
-def rates_for(price: Price, tokens_input: int) -> Price | PriceTier:
-    """The tier that an input of this length is billed at."""
+def rates_for(price: Price, tokens_input: int, service: str | None = None) -> Price | PriceTier | ServicePrice:
+    """The service, or the tier that an input of this length is billed at."""
+    for special in price.services:
+        if special.service == service:
+            return special
     tiers = [tier for tier in price.tiers if tokens_input > tier.above_tokens_input]
     return max(tiers, key=lambda tier: tier.above_tokens_input) if tiers else price
 
@@ -67,7 +70,7 @@ def worst_case_nusd(
 
 
 def _dearest_input(price: Price, tokens_input: int, *, is_caching: bool) -> int:
-    rates = [price, *(tier for tier in price.tiers if tokens_input > tier.above_tokens_input)]
+    rates = [price, *(tier for tier in price.tiers if tokens_input > tier.above_tokens_input), *price.services]
     plain = [rate.input for rate in rates]
     writes = [rate.cache_write or 0 for rate in rates] if is_caching else []
     return max(*plain, *writes, price.audio_input or 0)
@@ -75,4 +78,5 @@ def _dearest_input(price: Price, tokens_input: int, *, is_caching: bool) -> int:
 
 def _dearest_output(price: Price, tokens_input: int) -> int:
     tiers = (tier.output for tier in price.tiers if tokens_input > tier.above_tokens_input)
-    return max(price.output, price.reasoning or 0, price.audio_output or 0, *tiers)
+    services = (special.output for special in price.services)
+    return max(price.output, price.reasoning or 0, price.audio_output or 0, *tiers, *services)

@@ -123,6 +123,7 @@ class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
     provider_key_name: str | None = None
     price_version: str = ""
     reason: str | None = None
+    service: str | None = None
     strategy: str = ""
     skipped: tuple[Skipped, ...] = ()
 

@@ -34,7 +34,10 @@ KeySource = Literal["managed", "user"]
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens by class; None is unknown, never 0. Input includes cached input, output includes reasoning."""
+    """Tokens by class; None is unknown, never 0. Input includes cached input, output includes reasoning.
+
+    `service`: the provider's own word for how it served (`priority`, `fast`): the price may depend on it.
+    """
 
     tokens_input: int | None = None
     tokens_output: int | None = None
@@ -43,6 +46,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_reasoning: int | None = None
     tokens_audio_input: int | None = None
     tokens_audio_output: int | None = None
+    service: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

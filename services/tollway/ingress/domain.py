@@ -9,7 +9,7 @@ import msgspec
 from tollway.dialects.bridge import Intake
 from tollway.wire.access import Settings
 from tollway.wire.money import dollars
-from tollway.wire.plan import Candidate, Plan, Skipped, Surface
+from tollway.wire.plan import Candidate, DialectName, Plan, Skipped, Surface
 from tollway.wire.pricing import worst_case_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.work import End, Limits
@@ -103,6 +103,23 @@ def worst_case_of(candidate: Candidate, intake: Intake, *, tokens_input: int, to
         tokens_output=(tokens_output + extra) * intake.choices,
         is_caching=intake.is_caching,
     )
+
+
+def with_service(plan: Plan, service: str, dialect: DialectName) -> Plan:
+    """The plan with candidates that may be charged for the service asked, and for no other: their hold covers it. A
+    candidate of another dialect is not asked for any service."""
+    if not any(candidate.price is not None and candidate.price.services for candidate in plan.candidates):
+        return plan
+    kept = tuple(_with_service(each, service if each.dialect == dialect else "") for each in plan.candidates)
+    return msgspec.structs.replace(plan, candidates=kept)
+
+
+def _with_service(candidate: Candidate, service: str) -> Candidate:
+    price = candidate.price
+    if price is None or not price.services:
+        return candidate
+    kept = tuple(special for special in price.services if special.service == service and candidate.is_managed)
+    return msgspec.structs.replace(candidate, price=msgspec.structs.replace(price, services=kept))
 
 
 def input_refusal(tokens: int, settings: Settings) -> Refusal | None:

@@ -219,7 +219,7 @@ async def _way_in(house: House, journey: Journey, principal: Principal) -> Admit
     plan = await _plan(house, journey, principal, intake)
     if isinstance(plan, Refusal):
         return plan
-    journey.plan = plan
+    plan = journey.plan = domain.with_service(plan, intake.service, journey.door.dialect)
     tokens = domain.tokens_input_bound(intake)
     too_many = house.admission.weigh(principal, tokens, clock.monotonic_s())
     if too_many is not None:

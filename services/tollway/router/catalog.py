@@ -8,9 +8,17 @@ import msgspec
 
 from tollway.dialects.built_in import LISTED_AS
 from tollway.dialects.rows import ProviderRow
-from tollway.listing.entries import ListedCost, ListedModalities, ListedModel, ListedTier, PriceEntries
+from tollway.dialects.services import SERVICE_FIELDS
+from tollway.listing.entries import (
+    ListedCost,
+    ListedExperimental,
+    ListedModalities,
+    ListedModel,
+    ListedTier,
+    PriceEntries,
+)
 from tollway.wire.money import price_of_dollars
-from tollway.wire.plan import Price, PriceTier
+from tollway.wire.plan import Price, PriceTier, ServicePrice
 
 _FIRST_PARTY: Final = ("xai", "mistral", "cohere", "perplexity", "alibaba", "minimax", "stepfun", "xiaomi", "upstage")
 """After the built-in providers of the product: who makes models, before who resells them."""
@@ -120,7 +128,7 @@ def _model(provider: str, model_id: str, entry: ListedModel, modalities: ListedM
         provider=provider,
         id=model_id,
         name=entry.name or model_id,
-        price=_price(entry.cost) if entry.cost is not None else None,
+        price=_price(entry.cost, entry.experimental) if entry.cost is not None else None,
         tokens_window=limit.context if limit else 0,
         tokens_output_max=limit.output if limit else 0,
         modalities_input=modalities.input,
@@ -134,7 +142,7 @@ def _model(provider: str, model_id: str, entry: ListedModel, modalities: ListedM
     )
 
 
-def _price(cost: ListedCost) -> Price:
+def _price(cost: ListedCost, experimental: ListedExperimental | None) -> Price:
     return Price(
         input=price_of_dollars(cost.input),
         output=price_of_dollars(cost.output),
@@ -145,6 +153,26 @@ def _price(cost: ListedCost) -> Price:
         audio_output=_optional(cost.output_audio),
         per_request=price_of_dollars(cost.request) if cost.request is not None else 0,
         tiers=tuple(_tier(tier) for tier in cost.tiers if tier.tier.type == "context"),
+        services=tuple(_services(experimental)) if experimental is not None else (),
+    )
+
+
+def _services(experimental: ListedExperimental) -> Iterator[ServicePrice]:
+    """Modes that a request asks for by a field of its body, under the word that it asks with."""
+    for mode in experimental.modes.values():
+        words = (mode.provider.body.get(name) for name in SERVICE_FIELDS)
+        word = next((word for word in words if isinstance(word, str)), None)
+        if word is not None and mode.cost is not None:
+            yield _service(word, mode.cost)
+
+
+def _service(word: str, cost: ListedCost) -> ServicePrice:
+    return ServicePrice(
+        service=word,
+        input=price_of_dollars(cost.input),
+        output=price_of_dollars(cost.output),
+        cache_read=_optional(cost.cache_read),
+        cache_write=_optional(cost.cache_write),
     )
 
 

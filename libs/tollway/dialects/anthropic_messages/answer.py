@@ -1,6 +1,6 @@
 """Whole answers of Anthropic messages: looked at in passing, read, and written."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,7 @@ from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.reading import is_given
 from tollway.dialects.signatures import read_thought, write_token
-from tollway.dialects.usage import read_figures
+from tollway.dialects.usage import read_figures, served_as
 from tollway.wire import chat
 from tollway.wire.usage import Usage
 
@@ -55,7 +55,22 @@ def read_usage(raw: msgspec.Raw, before: Usage | None = None) -> tuple[Usage | N
         reasoning = known.tokens_reasoning if found.tokens_reasoning is None else found.tokens_reasoning
         return msgspec.structs.replace(known, tokens_output=output, tokens_reasoning=reasoning), notes
     whole = found.tokens_input + (found.tokens_cache_read or 0) + (found.tokens_cache_write or 0)
-    return msgspec.structs.replace(found, tokens_input=whole), notes
+    return served_as(msgspec.structs.replace(found, tokens_input=whole), _speed(raw)), notes
+
+
+class _Speed(msgspec.Struct):
+    speed: Any = None
+
+
+_speeds: Final = msgspec.json.Decoder(_Speed)
+
+
+def _speed(raw: msgspec.Raw) -> str | None:
+    """`fast` or `standard`, where the provider says which it was."""
+    if b'"speed"' not in bytes(raw):
+        return None
+    found = _speeds.decode(raw).speed
+    return found if isinstance(found, str) else None
 
 
 def write_usage(usage: Usage | None) -> dict[str, object]:
@@ -128,7 +143,7 @@ def read_block(block: Block) -> chat.Text | chat.Thinking | chat.ToolCall | None
         case "redacted_thinking":
             return read_thought("", block.data or "", NAME, is_redacted=True)
         case "tool_use":
-            arguments = bytes(block.input).decode() if is_given(block.input) else "{}"
+            arguments = bodies.compact(block.input) if is_given(block.input) else "{}"
             return chat.ToolCall(block.id or "", block.name or "", arguments)
         case _:
             return None

@@ -12,7 +12,7 @@ from tollway.dialects.openai_chat import thoughts
 from tollway.dialects.openai_chat.request import read_arguments
 from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
 from tollway.dialects.reading import is_given, present
-from tollway.dialects.usage import read_figures
+from tollway.dialects.usage import read_figures, served_as
 from tollway.wire import chat
 from tollway.wire.usage import Usage
 
@@ -56,7 +56,7 @@ def tap(answer: Answer, tally: Tally) -> None:
         for choice in answer.choices:
             _tap_choice(choice, tally)
     if len(answer.usage) != 4:  # not null
-        usage, notes = read_figures(answer.usage, USAGE)
+        usage, notes = read_usage(answer)
         tally.usage = usage or tally.usage
         tally.notes += notes
     if len(answer.error) != 4:
@@ -118,7 +118,7 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
         answer.id or reply.request_id,
         answer.model or "",
         tuple(map(_read_choice, choices)),
-        read_usage(answer.usage)[0],
+        read_usage(answer)[0],
         int(answer.created or reply.created_s),
     )
 
@@ -178,9 +178,12 @@ def _joined(inner: Any) -> str:
     return "".join(str(piece.get("text", "")) for piece in pieces)
 
 
-def read_usage(raw: msgspec.Raw) -> tuple[Usage | None, tuple[str, ...]]:
-    """Usage and what is wrong with it."""
-    return read_figures(raw, USAGE) if is_given(raw) else (None, ())
+def read_usage(answer: Answer) -> tuple[Usage | None, tuple[str, ...]]:
+    """Usage and what is wrong with it, of an answer or a chunk."""
+    if not is_given(answer.usage):
+        return None, ()
+    usage, notes = read_figures(answer.usage, USAGE)
+    return served_as(usage, answer.service_tier), notes
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

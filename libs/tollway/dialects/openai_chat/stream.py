@@ -135,7 +135,7 @@ class Reader:
         for choice in chunk.choices or ():
             events += self._choices.setdefault(choice.index, _ChoiceReader(choice.index)).read(choice)
         if is_given(chunk.usage):
-            usage, notes = answer.read_usage(chunk.usage)
+            usage, notes = answer.read_usage(chunk)
             events.append(chat.Counted(usage or Usage(), notes))
         return events
 

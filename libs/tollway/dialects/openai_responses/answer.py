@@ -12,7 +12,7 @@ from tollway.dialects.openai_responses.items import write_item
 from tollway.dialects.openai_responses.request import read_reasoning, write_format, write_tool_choice
 from tollway.dialects.openai_responses.schema import ANSWERS, USAGE, Answer, Glimpse, Item
 from tollway.dialects.reading import is_given, present
-from tollway.dialects.usage import read_figures
+from tollway.dialects.usage import read_figures, served_as
 from tollway.wire import chat
 from tollway.wire.usage import Usage
 
@@ -43,9 +43,15 @@ def tap_response(response: Answer | Glimpse, tally: Tally, *, is_calling: bool) 
     tally.model_answered = response.model or tally.model_answered
     tally.stop_reason = read_stop(response, is_calling=is_calling)
     if is_given(response.usage):
-        usage, notes = read_figures(response.usage, USAGE)
+        usage, notes = read_usage(response)
         tally.usage = usage or tally.usage
         tally.notes += notes
+
+
+def read_usage(response: Answer | Glimpse) -> tuple[Usage | None, tuple[str, ...]]:
+    """Usage and what is wrong with it, of a finished response."""
+    usage, notes = read_figures(response.usage, USAGE)
+    return served_as(usage, response.service_tier), notes
 
 
 def failure(response: Answer | Glimpse) -> Said | None:
@@ -80,7 +86,7 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
     if said is not None:
         return said
     choices = (_read_choice(answer),) if answer.output is not None else ()
-    usage = read_figures(answer.usage, USAGE)[0] if is_given(answer.usage) else None
+    usage = read_usage(answer)[0] if is_given(answer.usage) else None
     created_s = int(answer.created_at or reply.created_s)
     return chat.Answer(answer.id or reply.request_id, answer.model or "", choices, usage, created_s)
 

@@ -126,6 +126,7 @@ class Answer(msgspec.Struct):
     usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
     incomplete_details: IncompleteDetails | None = None
+    service_tier: str | None = None
 
 
 class Glimpse(msgspec.Struct):
@@ -136,6 +137,7 @@ class Glimpse(msgspec.Struct):
     usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
     incomplete_details: IncompleteDetails | None = None
+    service_tier: str | None = None
 
 
 class TapEvent(msgspec.Struct):

@@ -9,13 +9,12 @@ from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.openai_responses import items
-from tollway.dialects.openai_responses.answer import failure, read_stop, tap_response, write_response
+from tollway.dialects.openai_responses.answer import failure, read_stop, read_usage, tap_response, write_response
 from tollway.dialects.openai_responses.request import read_reasoning
-from tollway.dialects.openai_responses.schema import EVENTS, TAP_EVENTS, USAGE, Answer, Event, Glimpse, Item, TapEvent
+from tollway.dialects.openai_responses.schema import EVENTS, TAP_EVENTS, Answer, Event, Glimpse, Item, TapEvent
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given
 from tollway.dialects.sse import Frame
-from tollway.dialects.usage import read_figures
 from tollway.wire import chat
 from tollway.wire.usage import Usage
 
@@ -170,7 +169,7 @@ class Reader:
         events: list[chat.Event] = [*self.started(event), *self._parts.close()]
         events.append(chat.Stopped(0, read_stop(response, is_calling=self._is_calling)))
         if is_given(response.usage):
-            usage, notes = read_figures(response.usage, USAGE)
+            usage, notes = read_usage(response)
             events.append(chat.Counted(usage or Usage(), notes))
         return [*events, chat.Ended()]
 

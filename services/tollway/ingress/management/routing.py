@@ -57,6 +57,14 @@ class PriceTierShown(Shown):
     output: str
 
 
+class ServicePriceShown(Shown):
+    """Prices of the service that the request asks for, if it is served by it."""
+
+    service: str
+    input: str
+    output: str
+
+
 class PriceShown(Shown):
     """Dollars per million tokens; null: billed as input. `perRequest` is dollars."""
 
@@ -66,6 +74,7 @@ class PriceShown(Shown):
     cache_write: str | None
     per_request: str
     tiers: list[PriceTierShown]
+    services: list[ServicePriceShown]
 
 
 class CandidateShown(Shown):
@@ -221,6 +230,7 @@ async def _dry_run(desk: Desk, principal: Principal, door: Door, body: bytes, st
     plan = await desk.bus.ask(subjects.ROUTE_EXPLAIN, question, Plan, timeout_s=ROUTE_TIMEOUT_S)
     if isinstance(plan, Refusal):
         return DryRun(refusal=_of_the_route(plan))
+    plan = domain.with_service(plan, intake.service, door.dialect)
     return await _afforded(desk, principal, door, body, DryRun(plan, intake))
 
 
@@ -328,6 +338,10 @@ def _price(price: Price) -> PriceShown:
         )
         for tier in price.tiers
     ]
+    services = [
+        ServicePriceShown(service=special.service, input=dollars(special.input), output=dollars(special.output))
+        for special in price.services
+    ]
     return PriceShown(
         input=dollars(price.input),
         output=dollars(price.output),
@@ -335,6 +349,7 @@ def _price(price: Price) -> PriceShown:
         cache_write=_maybe_dollars(price.cache_write),
         per_request=dollars(price.per_request),
         tiers=tiers,
+        services=services,
     )
 
 

@@ -37,7 +37,7 @@ class UsageShown(Shown):
     """One attempt. Unknown counts are null. `totalCost` is decimal dollars, exact; only a served attempt costs.
 
     `attemptId` is the id of the attempt's span in the trace. `certainty`: whether the provider reported the tokens,
-    Tollway counted them, or they are estimated.
+    Tollway counted them, or they are estimated. `serviceTier`: the service at whose own price it was charged, if any.
     """
 
     id: str
@@ -66,6 +66,7 @@ class UsageShown(Shown):
     attempt_id: str
     certainty: Certainty
     error_class: str | None
+    service_tier: str | None
 
 
 class UsageListShown(Listed):
@@ -210,6 +211,7 @@ def _row(row: UsageRow) -> UsageShown:
         attempt_id=row.attempt_id,
         certainty=row.certainty,
         error_class=row.error_class,
+        service_tier=row.service,
     )
 
 
