@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tollway import ids
+from tollway import clock, ids
 
 HEADER: Final = b"tollway outbox 1\n"
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -113,7 +113,7 @@ class _Worker:
 class Outbox:
     """An open outbox. `append` returns when the record is synced; everything else is quick.
 
-    All methods belong to the event loop's thread; one worker thread does the writing.
+    `on_sync` hears how long each write with its sync took. All methods belong to the event loop's thread; one worker thread does the writing.
     """
 
     def __init__(self, directory: Path, lock: int, name: str) -> None:
@@ -123,11 +123,13 @@ class Outbox:
         self.torn_bytes = 0
         self.syncs = 0
         self.error: str | None = None
+        self.on_sync: Callable[[float], None] = _ignore
         self.entries: dict[str, Entry] = {}
         self._lock = lock
         self._file = os.open(directory / "facts.log", os.O_RDWR | os.O_CREAT, 0o600)
         self._end = 0
         self._live_bytes = 0
+        self._sync_s = 0.0
         self._waiting: list[_Waiting] = []
         self._marks: list[str] = []
         self._is_writing = False
@@ -193,6 +195,7 @@ class Outbox:
 
     def _written(self, batch: list[_Waiting], offset: int, fault: BaseException | None) -> None:
         self._is_writing = False
+        self.on_sync(self._sync_s)
         self.error = None if fault is None else f"the outbox cannot be written: {_reason(fault)}"
         if fault is None:
             self._enter(batch, offset)
@@ -239,6 +242,7 @@ class Outbox:
         tail = [_record(_Settled(marks))] if marks else []
         start = self._end
         data = b"".join(records + tail)
+        begun_s = clock.monotonic_s()
         try:
             _write_all(self._file, data, start)
             os.fdatasync(self._file)
@@ -247,6 +251,7 @@ class Outbox:
                 os.ftruncate(self._file, start)
             raise
         self.syncs += 1
+        self._sync_s = clock.monotonic_s() - begun_s
         self._end = start + len(data)
         return start
 
@@ -419,6 +424,10 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _ignore(_seconds: float) -> None:
+    """Nobody measures."""
 
 
 def _nothing() -> None:

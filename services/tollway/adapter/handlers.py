@@ -13,7 +13,7 @@ from tollway.adapter.telling import Teller
 from tollway.adapter.upstream import Upstream
 from tollway.bus import Handles, Respond, Subscription
 from tollway.listing.read import CatalogFileError, read_price_list, rows_of_list
-from tollway.runtime import Edge, spawn
+from tollway.runtime import Edge, report, spawn
 from tollway.sealing import PrivateRing, SealError, private_source
 from tollway.settings import SettingsError
 from tollway.store.outbox import OutboxError
@@ -39,6 +39,7 @@ class Adapter:
         self.teller = Teller(edge.bus, edge.telemetry)
         self._settings = settings
         self._telemetry = edge.telemetry
+        edge.telemetry.gauge("tollway_attempts_in_flight").read = lambda: float(self.in_flight)
         self._pursuits: dict[str, Pursuit] = {}
         self._ingress_heard_s: dict[str, float] = {}
         self._subscriptions: list[Subscription] = []
@@ -61,6 +62,11 @@ class Adapter:
             if facts.reasoning
         )
         self.credentials = Credentials(rows_of_list(listed), settings.environ, bus=edge.bus, ring=_ring(edge))
+
+    @property
+    def in_flight(self) -> int:
+        """Pieces of work under way."""
+        return len(self._pursuits)
 
     def is_reasoning(self, provider: str, model: str) -> bool:
         """Whether the model may think without showing it, by the price list."""
@@ -95,7 +101,7 @@ class Adapter:
             not_ready=missing,
             pool=self._settings.pool,
             managed=self.credentials.offered,
-            in_flight=len(self._pursuits),
+            in_flight=self.in_flight,
         )
 
     async def drain(self) -> None:
@@ -173,7 +179,10 @@ class Adapter:
                 pursuit.reply.sign(now_s)
             count += 1
             if count % 4 == 0:
-                await self._each_second()
+                try:
+                    await self._each_second()
+                except (OSError, OutboxError) as fault:  # the disk: said, and tried again in a second
+                    report("adapter tick", fault)
 
     async def _each_second(self) -> None:
         if not self._is_managed_known:

@@ -5,6 +5,7 @@ settled within a while is put again: nothing that a broker loses is lost, and th
 """
 
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ AGAIN_S_MAX: Final = 60.0
 ORPHANS_S: Final = 30.0
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_journal_of: Final = lru_cache(65_536)(subjects.journal_of)
 _decode: Final = msgspec.msgpack.Decoder(UsageFact).decode
 
 
@@ -53,6 +55,16 @@ class Publisher:
         self._sent: dict[str, _Sent] = {}
         self._orphans_at_s = 0.0
         telemetry.gauge("tollway_outbox_facts").read = lambda: float(self.unsettled)
+        syncs, sync_seconds = (
+            telemetry.counter("tollway_outbox_syncs"),
+            telemetry.histogram("tollway_outbox_sync_seconds"),
+        )
+
+        def synced(seconds: float) -> None:
+            syncs.add()
+            sync_seconds.observe(seconds)
+
+        self.outbox.on_sync = synced
 
     async def start(self) -> None:
         """Hear of settlements, and begin with what the last process left."""
@@ -61,7 +73,7 @@ class Publisher:
 
     async def keep(self, fact: UsageFact) -> None:
         """Sync the fact to disk, then let it travel. Raises OutboxError if the disk does not take it."""
-        journal = subjects.journal_of(fact.account_id)
+        journal = _journal_of(fact.account_id)
         await self.outbox.append(fact.hold_id, journal, _encode(fact))
         crashpoint("adapter.after_outbox")
         self._sent[fact.hold_id] = _Sent(clock.monotonic_s(), AGAIN_S)
@@ -87,6 +99,12 @@ class Publisher:
             await self._adopt()
         for outbox in tuple(self._outboxes.values()):
             await self._again(outbox, now_s)
+        self._telemetry.gauge("tollway_outbox_oldest_seconds").set(self._oldest_s())
+
+    def _oldest_s(self) -> float:
+        """Age of the oldest fact that is not settled: facts are entered in the order of their ends."""
+        firsts = [next(iter(outbox.entries)) for outbox in self._outboxes.values() if outbox.entries]
+        return max(((clock.now_ms() - ids.ulid_ms(hold_id)) / 1000 for hold_id in firsts), default=0.0)
 
     async def close(self) -> None:
         """Stop hearing; what is unsettled stays on disk for the next process."""

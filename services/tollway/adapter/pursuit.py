@@ -294,7 +294,12 @@ class Pursuit:
             data = receipt_comment(self._receipt(end)) + data
         self.reply.send(data, now_s=asyncio.get_running_loop().time(), head=ending.head, end=end)
         self._house.teller.work(
-            self.work, self._attributes(ending), trace=self._trace, span_id=self._span_id, start_ns=self._started_ns
+            self.work,
+            self._attributes(ending),
+            trace=self._trace,
+            span_id=self._span_id,
+            start_ns=self._started_ns,
+            stalls=self.reply.stalls,
         )
 
     def _fact(self, ending: Ending) -> UsageFact:

@@ -28,17 +28,9 @@ class Teller:
 
     def attempt(self, work: Work, run: Running, row: Attempt, *, trace: str, parent_id: str) -> None:
         """An attempt has ended."""
-        self._count(run, row)
+        self._count(run, row, OPERATIONS.get(work.surface, "chat"))
         if run.notes:
-            self._telemetry.log(
-                "warning",
-                "provider_answer_odd",
-                request_id=work.request_id,
-                attempt_id=run.id,
-                provider=row.provider,
-                model=row.model,
-                reason="; ".join(dict.fromkeys(run.notes[:8])),
-            )
+            self._odd(work, run, row)
         if run.refusal is None and (run.fault is None or run.fault.error_class not in NO_HEALTH):
             self._note(run)
         if self._telemetry.is_tracing and trace:
@@ -50,8 +42,12 @@ class Teller:
             self._bus.tell(subjects.HEALTH_SEEN, note)
         self._health.clear()
 
-    def work(self, work: Work, attributes: dict[str, Any], *, trace: str, span_id: str, start_ns: int) -> None:
-        """A piece of work has ended."""
+    def work(
+        self, work: Work, attributes: dict[str, Any], *, trace: str, span_id: str, start_ns: int, stalls: int
+    ) -> None:
+        """A piece of work has ended; its client made the provider wait so many times."""
+        if stalls:
+            self._telemetry.counter("tollway_credit_stalls").add(stalls)
         if self._telemetry.is_tracing and trace:
             shared = {names.REQUEST_ID: work.request_id, names.HOLD_ID: work.request_id, names.NODE: self._bus.node}
             self._telemetry.span(
@@ -90,13 +86,28 @@ class Teller:
                 status=run.status,
             )
 
-    def _count(self, run: Running, row: Attempt) -> None:
+    def _odd(self, work: Work, run: Running, row: Attempt) -> None:
+        """Figures that cannot be true and the like: somebody should ask the provider."""
+        self._telemetry.log(
+            "warning",
+            "provider_answer_odd",
+            request_id=work.request_id,
+            attempt_id=run.id,
+            provider=row.provider,
+            model=row.model,
+            reason="; ".join(dict.fromkeys(run.notes[:8])),
+        )
+
+    def _count(self, run: Running, row: Attempt, operation: str) -> None:
         telemetry, provider = self._telemetry, row.provider
         telemetry.counter("tollway_attempts", provider, row.completion, row.retry_action).add()
         if row.error_class is not None:
             telemetry.counter("tollway_attempt_errors", provider, row.error_class).add()
         seconds = (run.ended_ns - run.started_ns) / 1e9
-        telemetry.histogram("gen_ai_client_operation_duration_seconds", provider, "chat").observe(seconds)
+        telemetry.histogram("gen_ai_client_operation_duration_seconds", provider, operation).observe(seconds)
+        for kind, tokens in (("input", row.usage.tokens_input), ("output", row.usage.tokens_output)):
+            if tokens:
+                telemetry.histogram("gen_ai_client_token_usage", provider, kind).observe(tokens)
         if run.first_ns:
             first = telemetry.histogram("gen_ai_client_operation_time_to_first_chunk_seconds", provider)
             first.observe((run.first_ns - run.started_ns) / 1e9)
