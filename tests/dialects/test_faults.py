@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.dialects.support import CHAT, NOW_MS, made
 from tollway.dialects.bridge import error_event, receipt_comment, write_refusal
 from tollway.dialects.classify import classify, read_error
-from tollway.dialects.faults import FAULTS, STATUS_WITHOUT_ANSWER, ErrorClass
+from tollway.dialects.faults import FAULTS, STATUS_WITHOUT_ANSWER, ErrorClass, Fault
 from tollway.dialects.waits import read_retry_after
 from tollway.wire.plan import DialectName
 from tollway.wire.refusals import REFUSALS, refuse
@@ -74,6 +74,8 @@ ERRORS: list[tuple[int, Any, ErrorClass]] = [
     (529, anthropic("overloaded_error", "Overloaded"), "overloaded"),
     (200, anthropic("overloaded_error", "Overloaded"), "overloaded"),
     (200, openai("boom"), "error_in_stream"),
+    (200, {"error": {"message": "boom", "code": 429}}, "rate_limit"),
+    (200, {"error": {"message": "boom", "code": "503"}}, "overloaded"),
     (500, {"object": "error", "message": "vllm died", "code": 500}, "server"),
     (418, None, "bad_request"),
     (429, google(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric"), "rate_limit"),
@@ -182,6 +184,39 @@ def test_a_quoted_key_never_reaches_the_client() -> None:
         fault = made("openai_chat", "openai_chat").fault(status, {}, body, now_ms=NOW_MS)
         assert b"abcdef" not in fault.body
         assert b"AbCdEf123456" not in fault.body
+
+
+def test_a_google_key_is_a_key() -> None:
+    body = json.dumps(google(400, "INVALID_ARGUMENT", "Bad key AIzaSyA1234567890abcdefghijklmnopqrstu"))
+    assert b"AIzaSy" not in made("gemini", "gemini").fault(400, {}, body.encode(), now_ms=NOW_MS).body
+
+
+def test_a_code_that_is_a_number_is_no_code_word() -> None:
+    body = json.dumps(google(503, "UNAVAILABLE", "busy")).encode()
+    error = json.loads(made("openai_chat", "gemini").fault(503, {}, body, now_ms=NOW_MS).body)["error"]
+    assert (error["code"], error["type"]) == (None, "UNAVAILABLE")
+
+
+def test_anthropic_s_type_follows_the_status_where_the_provider_s_says_nothing() -> None:
+    body = json.dumps(openai("no", "invalid_api_key", "invalid_request_error")).encode()
+    fault = made("anthropic_messages", "openai_chat").fault(401, {}, body, now_ms=NOW_MS)
+    assert json.loads(fault.body)["error"]["type"] == "authentication_error"
+
+
+UNFINISHED: dict[DialectName, Any] = {
+    "openai_chat": {"choices": [{"index": 0, "message": {"content": "he"}, "finish_reason": None}]},
+    "openai_responses": {"id": "r", "status": "in_progress", "output": []},
+    "anthropic_messages": {"content": [{"type": "text", "text": "he"}], "stop_reason": None},
+    "gemini": {"candidates": [{"content": {"parts": [{"text": "he"}]}}]},
+}
+
+
+@pytest.mark.parametrize("provider", CHAT)
+@pytest.mark.parametrize("client", CHAT)
+def test_a_whole_answer_that_does_not_say_why_it_stopped_is_none(client: DialectName, provider: DialectName) -> None:
+    fault = made(client, provider).answer(200, json.dumps(UNFINISHED[provider]).encode())
+    assert isinstance(fault, Fault)
+    assert fault.error_class == "malformed"
 
 
 def test_a_call_that_got_no_answer_has_a_gateway_status() -> None:

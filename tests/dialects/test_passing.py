@@ -305,7 +305,8 @@ BROKEN: list[tuple[bytes, str]] = [
     (GOOD + b"data: [1]\n\n" + DONE, "malformed"),
     (GOOD + sse(chunk({"content": "é"})).decode("unicode_escape").encode("latin-1")[:-3] + b"\xff\n\n", "malformed"),
     (sse({"error": {"message": "overloaded", "type": "overloaded_error"}}), "overloaded"),
-    (GOOD + sse({"error": {"message": "boom", "code": 502}}), "error_in_stream"),
+    (GOOD + sse({"error": {"message": "boom", "code": 502}}), "server"),
+    (GOOD + sse({"error": {"message": "boom"}}), "error_in_stream"),
     (GOOD + sse(chunk({}, "error")), "error_in_stream"),
     (b"data: " + b"x" * 2_000_000, "malformed"),
 ]

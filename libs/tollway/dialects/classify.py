@@ -12,12 +12,16 @@ from tollway.dialects.faults import ErrorClass
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a provider says about its error, in whatever shape: `kind` is the type word, `code` the code word."""
+    """What a provider says about its error, in whatever shape: `kind` is the type word, `code` the code word.
+
+    `status`: where the code is a number, as in errors inside a 200 stream.
+    """
 
     message: str = ""
     kind: str = ""
     code: str = ""
     param: str | None = None
+    status: int = 0
 
 
 MESSAGE_CHARS_MAX: Final = 1000
@@ -55,8 +59,10 @@ _ERROR_KEYS: Final = ("error", "detail", "errors")
 def _said(error: dict[str, Any], whole: dict[str, Any]) -> Said:
     message = error.get("message") or error.get("msg") or whole.get("message") or ""
     kind = _word(error.get("type")) or _word(error.get("status"))
-    param = error.get("param")
-    return Said(_bounded(str(message)), kind, _word(error.get("code")), param if isinstance(param, str) else None)
+    code, param = _word(error.get("code")), error.get("param")
+    status = int(code) if code.isdecimal() and len(code) == 3 else 0
+    word = "" if code.isdecimal() else code
+    return Said(_bounded(str(message)), kind, word, param if isinstance(param, str) else None, status)
 
 
 def _word(value: Any) -> str:
@@ -67,7 +73,7 @@ def _bounded(message: str) -> str:
     return _SECRETS.sub("[removed]", message[:MESSAGE_CHARS_MAX])
 
 
-_SECRETS: Final = re.compile(r"\b(?:sk|pk|rk|gsk|xai|org|proj|key|AIza)[-_][A-Za-z0-9*_\-]{6,}")
+_SECRETS: Final = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|org|proj|key)[-_]|AIza)[A-Za-z0-9*_\-]{6,}")
 """Providers quote the key or the organisation; a managed credential is not the caller's to see."""
 
 
@@ -79,6 +85,7 @@ def has_secret(body: bytes) -> bool:
 def classify(status: int, said: Said | None) -> ErrorClass:
     """The class of an error answer: by the body's words, then by phrases of its message, then by status."""
     if said is not None:
+        status = said.status if status < 400 <= said.status else status
         by_word = _BY_WORD.get(said.code.lower()) or _BY_WORD.get(said.kind.lower())
         if by_word == "bad_request" or by_word is None:
             by_word = _by_phrase(said.message, status) or by_word

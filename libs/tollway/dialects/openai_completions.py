@@ -12,7 +12,7 @@ from tollway.dialects import bodies, classify, openai_errors
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Passing, Tally, Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
-from tollway.dialects.openai_chat.answer import STOPS
+from tollway.dialects.openai_chat.answer import STOPS, UNFINISHED
 from tollway.dialects.openai_chat.intake import own_stream_options
 from tollway.dialects.openai_chat.schema import USAGE, StreamOptions
 from tollway.dialects.reading import is_given
@@ -132,6 +132,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
     _tap(answer, tally)
     if not answer.choices and tally.said is None:
         tally.broken = "it has no choices"
+    elif any(choice.finish_reason is None for choice in answer.choices or ()):
+        tally.broken = UNFINISHED
     tally.is_complete = tally.is_terminal = True
 
 

@@ -33,6 +33,8 @@ REASONS: Final[dict[chat.StopReason, str]] = {
     "content_filter": "refusal",
 }
 
+UNFINISHED: Final = "it does not say why it stopped"
+
 # -- usage -------------------------------------------------------------------------------------------------------------
 
 _FIGURES: Final = {
@@ -99,6 +101,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
         return
     if answer.content is None and answer.input_tokens is None:
         tally.broken = "it has no content"
+    elif answer.content is not None and answer.stop_reason is None:
+        tally.broken = UNFINISHED
     tally.model_answered = answer.model or ""
     tally.text_bytes = sum(map(written_bytes, answer.content or ()))
     tally.has_content = tally.text_bytes > 0
@@ -123,6 +127,8 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
     said = classify.read_error(body) if is_given(answer.error) else None
     if said is not None:
         return said
+    if answer.stop_reason is None:
+        raise msgspec.ValidationError(UNFINISHED)
     choices = (_read_choice(answer),) if answer.content is not None else ()
     usage = read_usage(answer.usage)[0] if is_given(answer.usage) else None
     return chat.Answer(answer.id or reply.request_id, answer.model or "", choices, usage, reply.created_s)

@@ -14,6 +14,7 @@ _BY_STATUS: Final = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     408: "timeout_error",
     409: "invalid_request_error",
     413: "request_too_large",
@@ -50,7 +51,8 @@ _CAUSES: Final = {("unsupported_parameter", "thread"): "thread_unsupported_reque
 
 def write_error(status: int, said: Said, request_id: str) -> bytes:
     """An error body. The stable code is an extra field that clients ignore."""
-    kind = said.kind if said.kind in _TYPES else _BY_STATUS.get(status, "api_error")
+    is_telling = said.kind in _TYPES and said.kind != "invalid_request_error"
+    kind = said.kind if is_telling else _BY_STATUS.get(status, "api_error")
     cause = _CAUSES.get((said.code, said.param or ""))
     details = {"error_code": cause} if cause is not None else None
     error = present(type=kind, message=said.message, code=said.code or None, param=said.param, details=details)

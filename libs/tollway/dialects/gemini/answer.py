@@ -40,6 +40,8 @@ FINISHES: Final[dict[chat.StopReason, str]] = {
     "pause": "STOP",
 }
 
+UNFINISHED: Final = "it does not say why it stopped"
+
 # -- usage -------------------------------------------------------------------------------------------------------------
 
 _FIGURES: Final = {
@@ -114,6 +116,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
         tally.stop_reason = "content_filter"
     elif not answer.candidates and answer.total_tokens is None and tally.said is None:
         tally.broken = "it has no candidates"
+    elif any(candidate.finish_reason is None for candidate in answer.candidates or ()):
+        tally.broken = UNFINISHED
     tally.is_begun = tally.is_complete = tally.is_terminal = True
 
 
@@ -155,6 +159,8 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
         return said
     answer_id = answer.response_id or reply.request_id
     candidates = sorted(answer.candidates or (), key=lambda candidate: candidate.index)
+    if any(candidate.finish_reason is None for candidate in candidates):
+        raise msgspec.ValidationError(UNFINISHED)
     choices = tuple(_read_choice(candidate, answer_id) for candidate in candidates)
     usage = read_usage(answer.usage_metadata)[0] if is_given(answer.usage_metadata) else None
     return chat.Answer(answer_id, answer.model_version or "", choices, usage, reply.created_s)

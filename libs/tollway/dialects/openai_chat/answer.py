@@ -35,6 +35,8 @@ FINISHES: Final[dict[chat.StopReason, str]] = {
     "pause": "stop",
 }
 
+UNFINISHED: Final = "it does not say why it stopped"
+
 # -- in passing --------------------------------------------------------------------------------------------------------
 
 
@@ -43,7 +45,9 @@ def tap_answer(body: bytes, tally: Tally) -> None:
     answer = ANSWERS.decode(body)
     tap(answer, tally)
     if not answer.choices and tally.said is None:
-        tally.broken = "the answer has no choices"
+        tally.broken = "it has no choices"
+    elif any(choice.finish_reason is None for choice in answer.choices or ()):
+        tally.broken = UNFINISHED
     tally.is_complete = tally.is_terminal = True
 
 
@@ -114,6 +118,8 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
     if said is not None:
         return said
     choices = sorted(answer.choices or (), key=lambda choice: choice.index)
+    if any(choice.finish_reason is None for choice in choices):
+        raise msgspec.ValidationError(UNFINISHED)
     return chat.Answer(
         answer.id or reply.request_id,
         answer.model or "",

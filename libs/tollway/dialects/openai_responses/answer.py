@@ -19,6 +19,8 @@ from tollway.wire.usage import Usage
 _INCOMPLETE: Final[dict[str, chat.StopReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _REASONS: Final[dict[chat.StopReason, str]] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
+FINISHED: Final = frozenset({"completed", "incomplete"})
+
 # -- in passing --------------------------------------------------------------------------------------------------------
 
 
@@ -31,6 +33,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
         return
     if answer.output is None:
         tally.broken = "it has no output"
+    elif answer.status not in FINISHED:
+        tally.broken = f"it is not finished: {answer.status}"
     is_calling = any((item.type or "").endswith("_call") for item in answer.output or ())
     tap_response(answer, tally, is_calling=is_calling)
     tally.text_bytes = sum(map(_written_bytes, answer.output or ()))
@@ -85,6 +89,8 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
     said = failure(answer)
     if said is not None:
         return said
+    if answer.status not in FINISHED:
+        raise msgspec.ValidationError(f"it is not finished: {answer.status}")
     choices = (_read_choice(answer),) if answer.output is not None else ()
     usage = read_usage(answer)[0] if is_given(answer.usage) else None
     created_s = int(answer.created_at or reply.created_s)
