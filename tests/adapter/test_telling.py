@@ -147,6 +147,18 @@ async def test_what_an_adapter_offers_is_in_its_beat_and_told_on_demand(bench: B
     assert (beat.pool, beat.managed, beat.is_ready) == ("default", ("simulator",), True)
 
 
+async def test_what_operators_watch_is_counted(bench: Bench) -> None:
+    await bench.ask(bench.work(candidate("echo")))
+    await bench.ask(bench.work(candidate("fail-429")))
+    telemetry = bench.adapter._telemetry
+    assert telemetry.counter("tollway_attempts", "simulator", "succeeded", "succeeded").value == 1
+    assert telemetry.counter("tollway_attempt_errors", "simulator", "rate_limit").value == 1
+    assert telemetry.counter("tollway_outbox_syncs").value >= 1
+    assert telemetry.histogram("gen_ai_client_token_usage", "simulator", "input").total == 3
+    await until(lambda: telemetry.gauge("tollway_outbox_facts").value == 0)
+    assert telemetry.gauge("tollway_attempts_in_flight").value == 0
+
+
 async def test_an_adapter_without_a_place_for_its_outbox_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told = settings.read("adapter", {"TOLLWAY_DATA_DIR": str(tmp_path / "file" / "data")})

@@ -113,7 +113,8 @@ class _Worker:
 class Outbox:
     """An open outbox. `append` returns when the record is synced; everything else is quick.
 
-    `on_sync` hears how long each write with its sync took. All methods belong to the event loop's thread; one worker thread does the writing.
+    All methods belong to the event loop's thread; one worker thread does the writing. `on_sync` hears how long each
+    write with its sync took.
     """
 
     def __init__(self, directory: Path, lock: int, name: str) -> None:

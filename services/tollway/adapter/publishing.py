@@ -55,16 +55,7 @@ class Publisher:
         self._sent: dict[str, _Sent] = {}
         self._orphans_at_s = 0.0
         telemetry.gauge("tollway_outbox_facts").read = lambda: float(self.unsettled)
-        syncs, sync_seconds = (
-            telemetry.counter("tollway_outbox_syncs"),
-            telemetry.histogram("tollway_outbox_sync_seconds"),
-        )
-
-        def synced(seconds: float) -> None:
-            syncs.add()
-            sync_seconds.observe(seconds)
-
-        self.outbox.on_sync = synced
+        self.outbox.on_sync = self._synced
 
     async def start(self) -> None:
         """Hear of settlements, and begin with what the last process left."""
@@ -101,10 +92,14 @@ class Publisher:
             await self._again(outbox, now_s)
         self._telemetry.gauge("tollway_outbox_oldest_seconds").set(self._oldest_s())
 
+    def _synced(self, seconds: float) -> None:
+        self._telemetry.counter("tollway_outbox_syncs").add()
+        self._telemetry.histogram("tollway_outbox_sync_seconds").observe(seconds)
+
     def _oldest_s(self) -> float:
         """Age of the oldest fact that is not settled: facts are entered in the order of their ends."""
         firsts = [next(iter(outbox.entries)) for outbox in self._outboxes.values() if outbox.entries]
-        return max(((clock.now_ms() - ids.ulid_ms(hold_id)) / 1000 for hold_id in firsts), default=0.0)
+        return max(map(_age_s, firsts), default=0.0)
 
     async def close(self) -> None:
         """Stop hearing; what is unsettled stays on disk for the next process."""
@@ -178,3 +173,11 @@ class Publisher:
             return False
         crashpoint("adapter.after_publish")
         return True
+
+
+def _age_s(hold_id: str) -> float:
+    """Since the hold was named; 0 for a name without a time."""
+    try:
+        return (clock.now_ms() - ids.ulid_ms(hold_id)) / 1000
+    except ValueError:
+        return 0.0
