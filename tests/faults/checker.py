@@ -15,6 +15,7 @@ from tests.faults.house import House, Wallet
 from tests.faults.load import Try, nusd_of
 
 QUIET_WITHIN_S: Final = 60.0
+STILL_S: Final = 18.0
 COPY_WITHIN_S: Final = 20.0
 CENT: Final = 10_000_000
 
@@ -35,21 +36,35 @@ SUMMARIES: Final[list[Summary]] = []
 """Of every audit of this run, for the line at its end."""
 
 
-def books_of(house: House, database_url: str = "") -> Books:
+def books_of(house: House) -> Books:
     """The journal as it is stored now."""
-    return Books(read_blocks(database_url or house.data / "journal.db"))
+    return Books(read_blocks(house.journal))
 
 
-def settle_down(house: House, *, stranded_max: int = 0, database_url: str = "") -> Books:
-    """Wait until no hold is open (but for those that wait for their deadline) and outboxes are empty."""
-    give_up = time.monotonic() + QUIET_WITHIN_S
+def settle_down(
+    house: House, wallets: Sequence[Wallet], *, stranded_max: int = 0, within_s: float = QUIET_WITHIN_S
+) -> Books:
+    """Wait until these accounts have no open hold and outboxes are empty. Where some holds may wait for their
+    deadline: until nothing has happened to these for as long as an adapter waits for an ingress that died. Returns
+    the books as they are then, or when the time is up."""
+    give_up = time.monotonic() + within_s
+    seen, since = -1, time.monotonic()
     while True:
-        books = books_of(house, database_url)
-        if len(books.holds) <= stranded_max and house.outbox_facts() == 0:
-            return books
-        if time.monotonic() > give_up:
+        books = books_of(house)
+        left = len(open_holds(books, wallets))
+        if books.events != seen:
+            seen, since = books.events, time.monotonic()
+        is_still = left <= stranded_max and time.monotonic() - since > STILL_S
+        is_quiet = (not left or is_still) and house.outbox_facts() == 0
+        if is_quiet or time.monotonic() > give_up:
             return books
         time.sleep(0.25)
+
+
+def open_holds(books: Books, wallets: Sequence[Wallet]) -> list[str]:
+    """Open holds of these accounts."""
+    accounts = {wallet.account_id for wallet in wallets}
+    return [name for name, hold in books.holds.items() if hold.account in accounts]
 
 
 def audit(
@@ -58,32 +73,27 @@ def audit(
     tries: Sequence[Try],
     *,
     stranded_max: int = 0,
-    database_url: str = "",
 ) -> Summary:
     """Everything that can be checked once nothing is in flight. `stranded_max`: requests whose ingress died between
     hold and dispatch, so that their holds wait for the deadline."""
-    books = settle_down(house, stranded_max=stranded_max, database_url=database_url)
+    books = settle_down(house, wallets, stranded_max=stranded_max)
     tally = house.tally()
     breaches = list(books.breaches)
-    breaches += _open_holds(books, stranded_max)
+    left_open = open_holds(books, wallets)
+    if len(left_open) > stranded_max:
+        breaches.append(f"holds {left_open} are open")
     breaches += _clients(books, tries)
     breaches += _provider(books, tries, tally)
     for wallet in wallets:
         breaches += _usage_rows(house, books, wallet)
-    breaches += copy_breaches(house, read_blocks(database_url or house.data / "journal.db"))
+    breaches += copy_breaches(house, read_blocks(house.journal))
     if facts := house.outbox_facts():
         breaches.append(f"{facts} facts are still in an outbox")
     faults, house.faults = house.faults, []
     unbilled = _unbilled(books, tries, tally)
-    summary = Summary(tuple(faults), len(tries), books.events, unbilled, len(books.holds), breaches)
+    summary = Summary(tuple(faults), len(tries), books.events, unbilled, len(left_open), breaches)
     SUMMARIES.append(summary)
     return summary
-
-
-def _open_holds(books: Books, stranded_max: int) -> list[str]:
-    if len(books.holds) <= stranded_max:
-        return []
-    return [f"hold {name} of {hold.amount} is open" for name, hold in books.holds.items()]
 
 
 def _clients(books: Books, tries: Sequence[Try]) -> list[str]:

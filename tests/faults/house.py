@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ RECOVERS_WITHIN_S: Final = 30.0
 """Generous: a service is back within a second or two, and the machine may be busy."""
 DRAIN_TIMEOUT_S: Final = 5
 ARMED: Final = "crashpoint"
+OTHERS: Final = ("nats", "simulator")
+"""Processes that are not services of ours."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,19 @@ class House(Gateway):
     Names are those of the supervisor: `ledger`, or `ledger-1` and `ledger-2` where there are several.
     """
 
-    def __init__(self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None, database_url: str = ""
+    ) -> None:
+        self.database_url = database_url
         self._armed = root / ARMED
+        if database_url:
+            arguments = (*arguments, "--database-url", database_url)
         told = {"TOLLWAY_CRASHPOINT": f"@{self._armed}"}
         if "PYTHONPATH" in os.environ:
             told["PYTHONPATH"] = os.environ["PYTHONPATH"]
         drain = ("--drain-timeout", str(DRAIN_TIMEOUT_S))
         super().__init__(root, *drain, *arguments, environment=told | dict(environment or {}))
+        self._starts: dict[str, int] = {}
         self.faults: list[str] = []
         """What was done to it, in words."""
 
@@ -62,6 +71,10 @@ class House(Gateway):
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
         return found
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self.members().items()}
 
     def kill(self, name: str) -> int:
         """kill -9; the process id that is no more."""
@@ -80,28 +93,55 @@ class House(Gateway):
         os.kill(pid, signal.SIGCONT)
 
     def _strike(self, name: str, number: signal.Signals, what: str) -> int:
-        until(lambda: name in self.members(), within_s=RECOVERS_WITHIN_S)
-        pid = self.members()[name].pid
+        pid = self.pid_of(name)
+        self._starts[name] = self.starts(name)
         os.kill(pid, number)
         self.faults.append(f"{what} {name}")
         return pid
 
     def until_replaced(self, name: str, pid: int) -> None:
-        """Another process does the work of the one with this id."""
-        until(lambda: name in self.members() and self.members()[name].pid != pid, within_s=RECOVERS_WITHIN_S)
+        """Another process than the one with this id serves under the name."""
+        until(lambda: self.pids().get(name, pid) != pid, within_s=RECOVERS_WITHIN_S)
+        if name not in OTHERS:
+            until(lambda: self.starts(name) > self._starts[name], within_s=RECOVERS_WITHIN_S)
+
+    def starts(self, name: str) -> int:
+        """How often a service has said that it started: `/readyz` believes the last beat of the dead for a moment."""
+        log = self.data / "logs" / f"{name}.log"
+        return log.read_bytes().count(b'"service_started"') if log.exists() else 0
+
+    def pid_of(self, name: str) -> int:
+        """The process of that name, once there is one."""
+        until(lambda: name in self.pids(), within_s=RECOVERS_WITHIN_S)
+        return self.pids()[name]
 
     # -- named crash points
 
     def arm(self, point: str, *, nth: int = 1) -> None:
         """The service that passes this point for the nth time dies there, once. Its process is started anew for it."""
-        role = point.partition(".")[0]
-        names = [name for name in self.members() if name.partition("-")[0] == role]
+        self.until_ready()
         self._armed.write_text(f"{point}:{nth}")
-        for name in names:
-            pid = self.members()[name].pid
-            os.kill(pid, signal.SIGKILL)
+        for name in self.names_of(point.partition(".")[0]):
+            pid = self._strike(name, signal.SIGKILL, "kill -9")
             self.until_replaced(name, pid)
         self.until_ready()
+
+    def names_of(self, role: str) -> list[str]:
+        """The processes of a role."""
+        return [name.removeprefix("metrics_") for name in self.state["ports"] if _is_of(name, role)]
+
+    def until_struck(self, point: str) -> None:
+        """The armed process has died, and another serves in its place."""
+        until(lambda: not self.is_armed, within_s=RECOVERS_WITHIN_S)
+        removed_at = self._armed.parent.stat().st_mtime
+        names = self.names_of(point.partition(".")[0])
+        until(lambda: any(self._started_at(name) > removed_at for name in names), within_s=RECOVERS_WITHIN_S)
+
+    def _started_at(self, name: str) -> float:
+        """When the last process of that name said that it started."""
+        lines = (self.data / "logs" / f"{name}.log").read_bytes().splitlines()
+        said = next(line for line in reversed(lines) if b'"service_started"' in line)
+        return datetime.fromisoformat(json.loads(said)["time"]).timestamp()
 
     @property
     def is_armed(self) -> bool:
@@ -199,6 +239,11 @@ class House(Gateway):
 
     # -- the other books
 
+    @property
+    def journal(self) -> Path | str:
+        """Where the blocks are: a SQLite file, or the URL of a PostgreSQL."""
+        return self.database_url or self.data / "journal.db"
+
     def tally(self) -> list[dict[str, Any]]:
         """What the simulator served, as it saw it."""
         url = f"http://127.0.0.1:{self.state['ports']['simulator']}/_sim/tally"
@@ -209,6 +254,10 @@ class House(Gateway):
         """Facts that adapters keep because they do not know them to be settled."""
         ports = [port for name, port in self.state["ports"].items() if name.startswith("metrics_adapter")]
         return sum(_metric(port, "tollway_outbox_facts") for port in ports)
+
+
+def _is_of(port_name: str, role: str) -> bool:
+    return port_name.startswith("metrics_") and port_name.removeprefix("metrics_").partition("-")[0] == role
 
 
 def _name_of(child: psutil.Process, ports: Mapping[str, str]) -> str:

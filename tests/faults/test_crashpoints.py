@@ -1,0 +1,64 @@
+"""kill -9 at each named point of the code: retries get the committed decision, and nothing is charged twice or lost."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import tollway.crash
+from tests.faults.checker import audit, settle_down
+from tests.faults.house import House, Wallet
+from tests.faults.load import KINDS, Ask, Storm, attempt_once
+from tollway.crash import CRASHPOINTS
+
+IN_SHORT: Final = ("ledger.in_commit", "ledger.after_commit", "adapter.after_outbox", "ingress.after_hold")
+JSON_ONLY: Final = (Ask(), Ask("simulator:echo;delay=40"))
+STRANDED_MAX: Final = 12
+"""Requests that may be between their hold and their dispatch when ingress dies, or whose caller had hung up when their
+adapter died: their holds wait for the deadline."""
+JSON_HOLD_ENDS_WITHIN_S: Final = 105.0
+"""The 15 s that the load asks for, 15 s of margin, 60 s of grace, and the tick."""
+
+
+def test_the_list_of_crash_points_is_that_of_the_code() -> None:
+    root = Path(tollway.crash.__file__).parents[2] / "services"
+    texts = [path.read_text() for path in root.rglob("*.py")]
+    named = [name for text in texts for name in re.findall(r"crash(?:point|ing)\(\"([\w.]+)\"\)", text)]
+    assert sorted(named) == sorted(CRASHPOINTS)
+
+
+def cases() -> list[object]:
+    """Each point at its first passing, and at a later one, when more is under way."""
+    first = [pytest.param(name, 1, marks=() if name in IN_SHORT else pytest.mark.long) for name in CRASHPOINTS]
+    return first + [pytest.param(name, 7, marks=pytest.mark.long) for name in CRASHPOINTS]
+
+
+@pytest.mark.parametrize(("point", "nth"), cases())
+def test_the_books_balance_after_a_crash_at(point: str, nth: int, house: House) -> None:
+    kinds = JSON_ONLY if point in ("ingress.before_hold", "ingress.after_hold") else KINDS
+    wallets = [house.wallet() for _ in range(3)]
+    house.arm(point, nth=nth)
+    with Storm(house.base_url, wallets, requests=60, rate=15, kinds=kinds) as storm:
+        house.until_struck(point)
+    house.faults.append(f"crash at {point}:{nth}")
+    house.until_ready()
+    assert attempt_once(house.base_url, wallets[0], Ask()).ending == "complete"
+    found = audit(house, wallets, storm.tries, stranded_max=0 if point.startswith("ledger.") else STRANDED_MAX)
+    assert found.breaches == []
+    assert len(storm.completed()) > storm.started // 4
+    stranded.extend(wallets if found.open_holds and kinds is JSON_ONLY else ())
+
+
+stranded: Final[list[Wallet]] = []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_holds_of_an_ingress_that_died_before_dispatch_end_at_their_deadline(house: House) -> None:
+    assert stranded, "runs after the crashes of ingress"
+    books = settle_down(house, stranded, within_s=JSON_HOLD_ENDS_WITHIN_S)
+    assert books.breaches == []
+    accounts = {wallet.account_id for wallet in stranded}
+    assert [hold for hold in books.holds.values() if hold.account in accounts] == []
+    assert [hold for hold in books.expired.values() if hold.account in accounts]
