@@ -427,6 +427,15 @@ def test_a_gemini_stream_ends_where_every_candidate_said_why() -> None:
     assert steps_of(made("gemini", "gemini").stream(), [sse(part)])[-1].fault is not None
 
 
+def test_a_prompt_that_gemini_blocked_is_an_answer_to_its_own_clients() -> None:
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}
+    served = made("gemini", "gemini").answer(200, json.dumps(blocked).encode())
+    assert isinstance(served, Served)
+    assert served.is_content_filter
+    steps = steps_of(made("gemini", "gemini").stream(), [sse(blocked)])
+    assert (steps[-1].fault, steps[-1].stop_reason) == (None, "content_filter")
+
+
 def test_completions_stream_through() -> None:
     data = sse(
         {"choices": [{"text": "hi", "finish_reason": None}]},

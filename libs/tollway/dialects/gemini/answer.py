@@ -111,10 +111,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
     """Look at a whole answer, or at a count."""
     answer = ANSWERS.decode(body)
     tap(answer, tally)
-    is_blocked = answer.prompt_feedback is not None and answer.prompt_feedback.block_reason is not None
-    if is_blocked:
-        tally.stop_reason = "content_filter"
-    elif not answer.candidates and answer.total_tokens is None and tally.said is None:
+    is_empty = not answer.candidates and answer.total_tokens is None
+    if is_empty and not is_blocked(answer) and tally.said is None:
         tally.broken = "it has no candidates"
     elif any(candidate.finish_reason is None for candidate in answer.candidates or ()):
         tally.broken = UNFINISHED
@@ -127,6 +125,9 @@ def tap(answer: Answer, tally: Tally) -> None:
         tally.said = classify.said_in({"error": answer.error})
     tally.is_begun = tally.is_begun or bool(answer.candidates) or answer.prompt_feedback is not None
     tally.model_answered = answer.model_version or tally.model_answered
+    if is_blocked(answer):
+        tally.stop_reason = "content_filter"
+        tally.is_complete = True
     for candidate in answer.candidates or ():
         size = sum(map(written_bytes, candidate.content.parts or ())) if candidate.content is not None else 0
         tally.text_bytes += size
@@ -138,6 +139,12 @@ def tap(answer: Answer, tally: Tally) -> None:
         usage, notes = read_usage(answer.usage_metadata)
         tally.usage = usage or tally.usage
         tally.notes += notes
+
+
+def is_blocked(answer: Answer) -> bool:
+    """Whether the prompt itself was refused."""
+    feedback = answer.prompt_feedback
+    return feedback is not None and feedback.block_reason is not None and not answer.candidates
 
 
 def written_bytes(part: Part) -> int:
@@ -181,7 +188,7 @@ def failure(answer: Answer) -> Said | None:
     if answer.error is not None:
         return classify.said_in({"error": answer.error}) or Said("error")
     feedback = answer.prompt_feedback
-    if feedback is not None and feedback.block_reason is not None and not answer.candidates:
+    if feedback is not None and is_blocked(answer):
         message = feedback.block_reason_message or f"The provider blocked the prompt: {feedback.block_reason}."
         return Said(message, code="content_policy_violation")
     for candidate in answer.candidates or ():
