@@ -113,7 +113,8 @@ class Books:
         self.expired: dict[str, Hold] = {}
         self.settled: dict[str, Settlement] = {}
         self.voided: set[str] = set()
-        self.opened: set[str] = set()
+        self.opened: dict[str, int] = {}
+        """Every hold's first amount."""
         self.conflicts: list[dict[str, Any]] = []
         self.payments: set[tuple[str, str]] = set()
         self.system: dict[str, int] = dict.fromkeys(SYSTEM, 0)
@@ -238,7 +239,7 @@ class Books:
     def hold_opened(self, event: dict[str, Any], account: Account) -> None:
         name = event["hold"]
         self._hold_to(name not in self.opened, f"hold {name} was opened twice")
-        self.opened.add(name)
+        self.opened[name] = event["amount"]
         slices = self._reserve(account, event["lots"], event["amount"])
         self.holds[name] = Hold(event["a"], event["amount"], slices, event["deadline"])
 

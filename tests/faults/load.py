@@ -36,7 +36,10 @@ _numbers = itertools.count(TOKENS_FIRST)
 
 @dataclass(frozen=True)
 class Ask:
-    """What a client wants. `abort_after`: hang up after so many pieces of content (0: as soon as it is sent)."""
+    """What a client wants. `abort_after`: hang up after so many pieces of content (0: as soon as it is sent).
+
+    `tokens_input` is each try's own unless it is given.
+    """
 
     model: str = "simulator:echo"
     is_stream: bool = False
@@ -44,6 +47,7 @@ class Ask:
     max_tokens: int = 4_096
     fallbacks: tuple[str, ...] = ()
     tries_max: int = TRIES_MAX
+    tokens_input: int | None = None
 
 
 @dataclass
@@ -130,7 +134,7 @@ def body_of(ask: Ask, tokens: int) -> bytes:
 
 async def attempt(address: str, wallet: Wallet, ask: Ask) -> Try:
     """One HTTP request on a connection of its own."""
-    tried = Try(wallet, ask, next(_numbers))
+    tried = Try(wallet, ask, next(_numbers) if ask.tokens_input is None else ask.tokens_input)
     try:
         async with asyncio.timeout(PATIENCE_S):
             tried.ending = await _exchanged(address, tried)
