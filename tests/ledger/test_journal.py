@@ -344,3 +344,12 @@ def test_a_hold_is_found_again_by_its_id(store: JournalStore) -> None:
 def test_a_time_is_found_by_halving(store: JournalStore) -> None:
     store.append(blocks(20))
     assert [seq_before(store, 3, ts) for ts in (0, 1000, 1001, 20_000, 10**9)] == [0, 0, 1, 19, 20]
+
+
+def test_a_block_of_another_chain_does_not_fit_even_if_it_is_intact() -> None:
+    opened = [ev.EpochStarted(epoch=1, writer="w", head="")]
+    ours, theirs = (bl.build(7, bl.Head(), epoch=1, ts=ts, events=opened) for ts in (10, 11))
+    grafted = bl.build(7, bl.head_of(theirs), epoch=1, ts=20, events=[])
+    bl.check(grafted, bl.head_of(theirs))
+    with pytest.raises(bl.DamagedError, match="does not link"):
+        bl.check(grafted, bl.head_of(ours))

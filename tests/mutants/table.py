@@ -88,7 +88,7 @@ MUTANTS: Final = (
         "credit expires when it is read instead of by an event",
         f"{LEDGER}/lots.py",
         "        if free > 0 and not lot.is_expired:",
-        "        if free > 0 and not lot.is_expired and (lot.expires_at or NEVER_MS) > __import__('time').time() * 1000:",
+        "        if free > 0 and not lot.is_expired and (lot.expires_at or NEVER_MS) > 1_800_500_000_000:",
         CORE,
     ),
     Mutant(
@@ -151,8 +151,14 @@ MUTANTS: Final = (
     Mutant(
         "a hold may be larger than the credit",
         f"{LEDGER}/domain.py",
-        "    amount = command.amount_nusd\n    if account.debt or account.available < amount:",
-        "    amount = command.amount_nusd\n    if account.debt:",
+        "    if account.debt or account.available < amount:\n"
+        "        return _too_little(0 if account.debt else account.available, amount)\n"
+        "    slices, shortage = pick(account.lots, amount)\n"
+        "    if shortage:\n"
+        "        return _too_little(amount - shortage, amount)\n"
+        "    return [\n"
+        "        ev.HoldOpened(",
+        "    slices, shortage = pick(account.lots, amount)\n    return [\n        ev.HoldOpened(",
         CORE,
     ),
 )

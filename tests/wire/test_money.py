@@ -47,6 +47,11 @@ def test_a_charge_is_summed_first_and_rounded_up_once() -> None:
     assert one_token_each == 101  # 100 of the fee and 2 millionths, rounded up once
 
 
+def test_a_division_is_exact_where_a_float_would_not_be() -> None:
+    assert per_million(9_007_199_254_740_993_000_001) == 9_007_199_254_740_994
+    assert per_million(9_007_199_254_740_993_000_000) == 9_007_199_254_740_993
+
+
 def test_the_fee_alone_is_charged_on_a_customers_own_key() -> None:
     assert charge_nusd(Usage(600_000, 400_000), Price(10**9, 10**9), is_managed=False) == 50_000_000
 
