@@ -16,11 +16,13 @@ from tollway import clock
 from tollway.ledger.audit import checkpoints, snapshots
 from tollway.ledger.audit.keys import Signer
 from tollway.ledger.audit.replaying import Replay
-from tollway.ledger.journal.block import DamagedError, Head
+from tollway.ledger.journal.block import DamagedError, Head, check, head_of
 from tollway.ledger.journal.store import JournalStore, UnknownError
 
 EVERY_S: Final = 5.0
 BLOCKS_AT_ONCE: Final = 200
+SCRUB_BLOCKS: Final = 2_000
+"""Old blocks looked at again in each round, so that rot is found though nobody reads it."""
 PAUSE_S: Final = 0.02
 """Between portions: the auditor may lag, the hot path may not."""
 CHECKPOINT_S: Final = 60.0
@@ -49,6 +51,7 @@ class Auditor:
         self._export = directory / EXPORT_FILE
         self._replays: dict[int, Replay] = {}
         self._snapped: dict[int, int] = {}
+        self._scrubbed: dict[int, Head] = {}
         self._condemned: set[int] = set()
         self._signed: Mapping[int, Head] = {}
         self._stop = threading.Event()
@@ -82,14 +85,24 @@ class Auditor:
         for journal in set(self._replays) - mine:
             del self._replays[journal]
         for journal in sorted(mine - self._condemned):
-            try:
-                self._advance(journal)
-            except DamagedError as fault:
-                self._condemned.add(journal)
-                self._replays.pop(journal, None)
-                self._on_finding(journal, str(fault))
+            self._guarded(journal, self._advance)
+        left = SCRUB_BLOCKS
+        for journal in sorted(self._replays, key=lambda journal: self._scrubbed[journal].seq):
+            if left > 0 and not self._stop.is_set():
+                left -= self._guarded(journal, self._scrub)
 
-    def _advance(self, journal: int) -> None:
+    def _guarded(self, journal: int, look: Callable[[int], int]) -> int:
+        """Look at a journal; what is found is told, and the journal left alone."""
+        try:
+            return look(journal)
+        except DamagedError as fault:
+            self._condemned.add(journal)
+            self._replays.pop(journal, None)
+            self._on_finding(journal, str(fault))
+            return 0
+
+    def _advance(self, journal: int) -> int:
+        """Replay what is new. Raises DamagedError, UnknownError, SQLAlchemyError."""
         replay = self._replays.get(journal) or self._begin(journal)
         while not self._stop.is_set():
             blocks = self._store.read(journal, after=replay.head.seq, limit=BLOCKS_AT_ONCE)
@@ -103,11 +116,26 @@ class Auditor:
             raise DamagedError(journal, replay.head.seq, wrong[0])
         self._replays[journal] = replay
         self._snap(journal, replay)
+        return 0
 
     def _begin(self, journal: int) -> Replay:
         state, head = snapshots.newest(self._store, journal, [self._signer.public])
         self._snapped[journal] = state.events
+        self._scrubbed[journal] = Head()
         return Replay(state, head)
+
+    def _scrub(self, journal: int) -> int:
+        """Check links and hashes of some old blocks, from the first, round after round; how many were looked at.
+
+        Raises DamagedError, UnknownError.
+        """
+        head = self._scrubbed[journal]
+        blocks = self._store.read(journal, after=head.seq, limit=BLOCKS_AT_ONCE)
+        for block in blocks:
+            check(block, head)
+            head = head_of(block)
+        self._scrubbed[journal] = head if head.seq < self._replays[journal].head.seq else Head()
+        return len(blocks)
 
     def _snap(self, journal: int, replay: Replay) -> None:
         if replay.state.events - self._snapped[journal] >= SNAPSHOT_EVENTS:

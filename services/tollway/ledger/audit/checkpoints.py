@@ -59,18 +59,29 @@ def root_of(heads: Mapping[str, tuple[int, str]]) -> str:
     return merkle_root([f"{journal} {seq} {digest}".encode() for journal, (seq, digest) in sorted(heads.items())]).hex()
 
 
+def make(signer: Signer, heads: Mapping[int, Head], at_ms: int, *, number: int, before: str) -> Checkpoint:
+    """Sign heads. `before` is the hash of the checkpoint before this one, in hex."""
+    told = {f"{journal:02d}": (head.seq, head.hash.hex()) for journal, head in heads.items()}
+    body = _encode(Body(at_ms, told, root_of(told), before))
+    return Checkpoint(number, body.decode(), signer.sign(PREFIX + body).hex(), signer.key_id)
+
+
 def write(engine: Engine, signer: Signer, heads: Mapping[int, Head], at_ms: int) -> Checkpoint:
     """Sign and store. Raises SQLAlchemyError (another ledger may have taken the number: try again later)."""
-    told = {f"{journal:02d}": (head.seq, head.hash.hex()) for journal, head in heads.items()}
     with engine.begin() as connection:
         last = connection.execute(select(func.max(CHECKPOINT.c.id))).scalar() or 0
         row = connection.execute(select(CHECKPOINT.c.body).where(CHECKPOINT.c.id == last)).one_or_none()
         before = hashlib.sha256(bytes(row.body)).hexdigest() if row else ""
-        body = _encode(Body(at_ms, told, root_of(told), before))
-        signature = signer.sign(PREFIX + body)
-        values = {"id": last + 1, "ts": at_ms, "body": body, "signature": signature, "key_id": signer.key_id}
+        made = make(signer, heads, at_ms, number=last + 1, before=before)
+        values = {
+            "id": made.id,
+            "ts": at_ms,
+            "body": made.body.encode(),
+            "signature": bytes.fromhex(made.signature),
+            "key_id": made.key_id,
+        }
         connection.execute(insert(CHECKPOINT).values(values))
-    return Checkpoint(last + 1, body.decode(), signature.hex(), signer.key_id)
+    return made
 
 
 def read(engine: Engine) -> list[Checkpoint]:
