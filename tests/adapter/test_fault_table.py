@@ -90,7 +90,7 @@ TABLE: dict[str, tuple[Fate, Fate]] = {
     "fail-half-close": (moves("cut"), broken("cut")),
     "fail-garbage": (moves("malformed"), broken("malformed")),
     "fail-error-in-stream": (moves("server"), broken("server")),
-    "fail-no-done": (SERVED, broken("malformed")),
+    "fail-no-done": (moves("malformed"), broken("malformed")),
     "fail-html": both(moves("malformed")),
     "fail-empty": both(moves("malformed")),
     "fail-redirect": both(moves("server")),

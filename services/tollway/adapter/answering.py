@@ -10,6 +10,7 @@ from tollway.wire.work import WINDOW_BYTES, End, Head, Piece, Work
 PIECE_BYTES_MAX: Final = 256 * 1024
 FIRST_SIGN_S: Final = 0.25
 SIGN_S: Final = 1.0
+STALL_S: Final = 60.0
 
 
 class Reply:
@@ -19,6 +20,7 @@ class Reply:
         "_bus",
         "_context",
         "_inbox",
+        "_is_abandoned",
         "_is_heard",
         "_n",
         "_node",
@@ -40,7 +42,7 @@ class Reply:
         self._sent = 0
         self._taken = 0
         self._waiter: asyncio.Future[None] | None = None
-        self.is_broken = False
+        self.is_broken = self._is_abandoned = False
         self.last_s = now_s
         self.stalls = 0
 
@@ -59,15 +61,35 @@ class Reply:
         """Whether ingress misses a piece, or would miss one now."""
         return self.is_broken or not self._bus.is_connected
 
-    def send(self, data: bytes, *, now_s: float, head: Head | None = None, end: End | None = None) -> None:
-        """Send data, in as many pieces as it takes; the head goes with the first, the end with the last."""
-        if len(data) <= PIECE_BYTES_MAX:
-            return self._tell(data, head, end, now_s)
-        parts = [data[at : at + PIECE_BYTES_MAX] for at in range(0, len(data), PIECE_BYTES_MAX)]
-        self._tell(parts[0], head, None, now_s)
-        for part in parts[1:-1]:
-            self._tell(part, None, None, now_s)
-        return self._tell(parts[-1], None, end, now_s)
+    def send(self, data: bytes, *, now_s: float, head: Head | None = None) -> None:
+        """Send data, in as many pieces as it takes; the head goes with the first."""
+        for at in range(0, len(data) or 1, PIECE_BYTES_MAX):
+            self._tell(data[at : at + PIECE_BYTES_MAX], head if at == 0 else None, None, now_s)
+
+    async def send_all(self, data: bytes, *, head: Head | None, end: End) -> None:
+        """Send the last of an answer, however large, as the client takes it. A client that takes nothing for a minute
+        is left behind."""
+        clock_s = asyncio.get_running_loop().time
+        while len(data) > PIECE_BYTES_MAX and not self._is_abandoned:
+            self._tell(data[:PIECE_BYTES_MAX], head, None, clock_s())
+            data, head = data[PIECE_BYTES_MAX:], None
+            if self.is_full and not await self._has_room_within(STALL_S):
+                return
+        self._tell(data, head, end, clock_s())
+
+    def abandon(self) -> None:
+        """Nobody wants the rest."""
+        self._is_abandoned = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _has_room_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.room()
+        except TimeoutError:
+            return False
+        return not self._is_abandoned
 
     def sign(self, now_s: float) -> None:
         """A sign of life, if one is due: soon for who works on it, then every second."""
@@ -88,7 +110,7 @@ class Reply:
     async def room(self) -> None:
         """Wait until the client has taken enough."""
         self.stalls += 1
-        while self.is_full:
+        while self.is_full and not self._is_abandoned:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

@@ -4,6 +4,7 @@ A stream's first pieces are held back until there is content, so that a failure 
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final, Protocol
 
 from tollway import clock
@@ -20,12 +21,13 @@ from tollway.dialects.bridge import CONTENT_TYPE_SSE, Bridge, Step, bridge
 from tollway.dialects.exchange import Outgoing, Served
 from tollway.dialects.faults import ErrorClass, Fault
 from tollway.dialects.services import Fitted
-from tollway.wire.refusals import Refusal
+from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.work import Head, Work
 
 HELD_BYTES_MAX: Final = 256 * 1024
 TAIL_BYTES: Final = 8 * 1024
 GAP_LATE_S: Final = 0.04
+ERROR_BYTES_MAX: Final = 256 * 1024
 
 CLASS_OF_TROUBLE: Final[dict[Trouble, ErrorClass]] = {
     "connect": "connect",
@@ -70,7 +72,7 @@ class Attempting:
     async def make(self, run: Running) -> Refusal | None:
         """Try the attempt's candidate. A refusal: the request cannot be carried to it, and nothing was asked."""
         work = self._work
-        way = await self._house.credentials.open(run.candidate, work.account_id)
+        way = await self._opened(run)
         if isinstance(way, Refusal):
             run.refusal = way
             run.fault = Fault("bad_credential", way.rule.status, way.message)
@@ -103,6 +105,22 @@ class Attempting:
         await self._call(run, made, way, outgoing)
         return None
 
+    async def _opened(self, run: Running) -> Way | Refusal:
+        """The way to the provider; asking auth for it counts against the deadline."""
+        credentials, account_id = self._house.credentials, self._work.account_id
+        known = credentials.peek(run.candidate, account_id)
+        if known is not None:
+            return known
+        try:
+            async with asyncio.timeout(self._left_s()):
+                return await credentials.open(run.candidate, account_id)
+        except TimeoutError:
+            run.is_cut = True
+            return refuse("total_timeout")
+
+    def _left_s(self) -> float:
+        return max(0.0, (self._work.deadline_ms - clock.now_ms()) / 1000)
+
     async def _output_limit(self, run: Running) -> int:
         """The output limit to send: the least of the caller's, the model's and what the hold covers or may cover."""
         covered, model_max = await self._covered(run), run.candidate.tokens_output_max
@@ -120,7 +138,9 @@ class Attempting:
             return extension.wanted // extension.choices
         if extension.cap < extension.wanted and not extension.is_refused:
             extension.ask(run.candidate, up_to=extension.wanted)
-            await extension.answered()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._left_s()):
+                    await extension.answered()
         return extension.cap // extension.choices
 
     async def _call(self, run: Running, made: Bridge, way: Way, outgoing: Outgoing) -> None:
@@ -131,6 +151,8 @@ class Attempting:
             now_ms=clock.now_ms(),
         )
         try:
+            if not allow.first_s:
+                raise TimeoutError
             async with asyncio.timeout(allow.first_s) as limit:
                 await self._exchange(run, made, way, outgoing, allow, limit)
         except TimeoutError:
@@ -164,7 +186,7 @@ class Attempting:
 
     async def _read(self, run: Running, made: Bridge, answer: Answer, allow: Allowance, limit: asyncio.Timeout) -> None:
         if not 200 <= answer.status < 300:
-            body = await answer.whole()
+            body = await answer.begin(ERROR_BYTES_MAX)
             run.fault = made.fault(answer.status, answer.headers, body, now_ms=clock.now_ms())
         elif self._work.is_stream:
             await _Streaming(self, run, made, answer, limit, allow.gap_s).relay()

@@ -110,13 +110,17 @@ class Attempts:
         """Where to begin."""
         return self._taken(Try(0)) if self.candidates else GiveUp("fail_fast", "no_candidates")
 
+    def is_late(self, now_ms: int) -> bool:
+        """Whether the deadline has passed, so that nothing may be begun."""
+        return now_ms >= self._deadline_ms
+
     def after(self, index: int, failure: Failure, *, now_ms: int, jitter: float, is_budget_left: bool) -> Decision:
         """What to do after the candidate at `index` failed. `jitter` in [0, 1) is the caller's random number."""
         rule = FAULTS[failure.error_class]
         if failure.has_content or rule.other in ("no", "opt_in"):
             return GiveUp("fail_fast", failure.error_class)
         self._remember(index, failure, now_ms)
-        if now_ms >= self._deadline_ms:
+        if self.is_late(now_ms):
             return GiveUp("exhausted", "deadline")
         if not is_budget_left:
             return GiveUp("exhausted", "budget")

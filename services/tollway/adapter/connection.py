@@ -95,6 +95,14 @@ class Answer:
                 raise UpstreamError("too_large", "the answer is larger than the gateway takes")
         return b"".join(parts)
 
+    async def begin(self, size_bytes: int) -> bytes:
+        """At most about so many bytes of the rest: enough of an error's page."""
+        parts, size = list[bytes](), 0
+        while size < size_bytes and (part := await self.chunk()):
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
     def close(self) -> None:
         """Give the answer up: the provider is hung up on unless it was done."""
         if self._link is not None:

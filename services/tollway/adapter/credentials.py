@@ -29,6 +29,7 @@ from tollway.wire.refusals import Refusal, refuse
 SIMULATOR: Final = "simulator"
 ASK_TIMEOUT_S: Final = 3.0
 AGE_MAX_S: Final = 300.0
+WAYS_MAX: Final = 10_000
 ALLOW_CIDRS: Final = "TOLLWAY_ALLOW_PRIVATE_CIDRS"
 
 
@@ -77,6 +78,7 @@ class Credentials:
         except ValueError as error:
             raise SettingsError(f"{ALLOW_CIDRS}: {error}") from None
         self._ways: dict[str, Way | Refusal] = {}
+        self._users_ways: dict[tuple[str, str, str, str], tuple[_Secret, bool, Way | Refusal]] = {}
         self._secrets: Remembered[_Asked, _Secret] = Remembered(self._ask, age_max_s=AGE_MAX_S, refresh_after_s=60.0)
 
     @property
@@ -85,26 +87,45 @@ class Credentials:
         return tuple(sorted(self._managed))
 
     async def open(self, candidate: Candidate, account_id: str) -> Way | Refusal:
-        """The way to a candidate, or `no_provider_key`. Quick for what is remembered."""
+        """The way to a candidate, or `no_provider_key`. May have to ask auth."""
+        known = self.peek(candidate, account_id)
+        if known is not None:
+            return known
+        secret = await self._secrets.get((account_id, candidate.credential_id))
+        return secret if isinstance(secret, Refusal) else self._users_way(candidate, account_id, secret)
+
+    def peek(self, candidate: Candidate, account_id: str) -> Way | Refusal | None:
+        """The same without waiting; None: auth must be asked."""
         if candidate.is_managed:
             return self._managed_way(candidate.provider)
         if not candidate.credential_id:
             return self._way(candidate, "")
         secret = self._secrets.peek((account_id, candidate.credential_id))
-        found = secret or await self._secrets.get((account_id, candidate.credential_id))
-        if isinstance(found, Refusal):
-            return found
-        if found.provider != candidate.provider:
+        return None if secret is None else self._users_way(candidate, account_id, secret)
+
+    def _users_way(self, candidate: Candidate, account_id: str, secret: "_Secret") -> Way | Refusal:
+        """Made once for each secret: it costs 20 us."""
+        key = (account_id, candidate.credential_id, candidate.base_url, candidate.dialect)
+        known = self._users_ways.get(key)
+        if known is not None and known[0] is secret and known[1] == candidate.is_private_address_allowed:
+            return known[2]
+        if secret.provider != candidate.provider:
             return refuse("no_provider_key", "The provider key belongs to another provider.")
-        return self._way(candidate, found.value)
+        way = self._way(candidate, secret.value)
+        if len(self._users_ways) >= WAYS_MAX:
+            self._users_ways.clear()
+        self._users_ways[key] = (secret, candidate.is_private_address_allowed, way)
+        return way
 
     def forget(self, change: ConfigChanged) -> None:
         """Something of an account changed: what was opened for it is asked for anew."""
         self._secrets.forget(lambda asked, _: change.account_id in ("*", asked[0]))
+        self._users_ways.clear()
 
     def forget_all(self) -> None:
         """Events may have been missed."""
         self._secrets.clear()
+        self._users_ways.clear()
 
     async def learn_managed(self) -> bool:
         """Ask auth for the operator's credentials that are kept there; those of this process's environment win.

@@ -12,18 +12,22 @@ from tollway.adapter.pursuit import Pursuit
 from tollway.adapter.telling import Teller
 from tollway.adapter.upstream import Upstream
 from tollway.bus import Handles, Respond, Subscription
+from tollway.dialects.built_in import LISTED_AS
 from tollway.listing.read import CatalogFileError, read_price_list, rows_of_list
 from tollway.runtime import Edge, report, spawn
 from tollway.sealing import PrivateRing, SealError, private_source
-from tollway.settings import SettingsError
+from tollway.settings import SettingsError, number
 from tollway.store.outbox import OutboxError
 from tollway.wire import subjects
 from tollway.wire.access import ConfigChanged
 from tollway.wire.envelope import Context
-from tollway.wire.work import AskOffer, Beat, Cancel, Credit, Work
+from tollway.wire.refusals import refuse
+from tollway.wire.work import AskOffer, Beat, Cancel, Credit, End, Piece, Work
 
 QUEUE: Final = "adapter"
 TICK_S: Final = 0.25
+WORKS_MAX: Final = 4_000
+"""Pieces of work that one process carries at once."""
 INGRESS_SILENT_S: Final = 15.0
 
 
@@ -46,6 +50,7 @@ class Adapter:
         self._dispatch: Subscription | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._is_draining = False
+        self._works_max = int(number(settings.environ, "TOLLWAY_REQUESTS_MAX", WORKS_MAX)) or WORKS_MAX
         self._is_managed_known = False
         try:
             listed = read_price_list(settings.environ).entries
@@ -70,7 +75,7 @@ class Adapter:
 
     def is_reasoning(self, provider: str, model: str) -> bool:
         """Whether the model may think without showing it, by the price list."""
-        return (provider, model) in self._reasoning
+        return (LISTED_AS.get(provider, provider), model) in self._reasoning
 
     async def start(self) -> None:
         """Hear everything that concerns this node, then take work."""
@@ -132,10 +137,20 @@ class Adapter:
     def _work(self, work: Work, context: Context, _subject: str) -> None:
         if 0 < context.deadline_ms < clock.now_ms() or work.dispatch_id in self._pursuits:
             return  # ingress has given it to another adapter by now
+        if len(self._pursuits) >= self._works_max:
+            self._shed(work, context)
+            return
         self.budget.request(clock.monotonic_s())
         self._ingress_heard_s[work.node] = clock.monotonic_s()
         pursuit = self._pursuits[work.dispatch_id] = Pursuit(self, work, context)
         pursuit.task = spawn(self._pursue(pursuit), name="work")
+
+    def _shed(self, work: Work, context: Context) -> None:
+        """Too much is under way: say so at once, before latency explodes for everybody."""
+        self._telemetry.counter("tollway_shed", "adapter").add()
+        refusal = refuse("gateway_unavailable", "The adapters are at their limit; try again.", retry_after_s=1)
+        end = End("gateway_failed", 0, refusal=refusal, is_shed=True)
+        self.bus.tell(work.inbox, Piece(0, self.bus.node, end=end), context=context)
 
     async def _pursue(self, pursuit: Pursuit) -> None:
         try:

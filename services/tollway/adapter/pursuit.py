@@ -40,6 +40,7 @@ from tollway.wire.work import BODY_PART_BYTES, BodyPart, End, FetchBody, Head, W
 BODY_TIMEOUT_S: Final = 5.0
 WHOLE: Final[tuple[Outcome, ...]] = ("complete", "content_filter")
 STOP_CREDIT: Final = "insufficient_credits"
+SAID_OF: Final[dict[Outcome, str]] = {"deadline": "total_timeout"}
 
 
 BillingRule = Callable[[Usage | None, Callable[[], Counted], Callable[[], Counted]], tuple[Usage, Certainty]]
@@ -96,9 +97,11 @@ class Pursuit:
         self._is_superseded = self._is_ending = False
 
     def cancel(self, outcome: Outcome, *, is_superseded: bool = False) -> None:
-        """Hang up on the provider and end with this outcome. Too late, once the end has begun."""
+        """Hang up on the provider and end with this outcome. Once the end has begun, only the rest is not sent."""
         self._is_superseded = self._is_superseded or is_superseded
-        if not self._is_ending and self._stopped is None:
+        if self._is_ending:
+            self.reply.abandon()
+        elif self._stopped is None:
             self._stopped = outcome
             if self.task is not None:
                 self.task.cancel()
@@ -138,6 +141,8 @@ class Pursuit:
         while isinstance(decision, Try):
             if decision.wait_s:
                 await asyncio.sleep(decision.wait_s)
+            if self._attempts.is_late(clock.now_ms()):
+                return self._gave_up(GiveUp("exhausted", "deadline"))
             decision = await self._tried(decision.index, body)
         return self._gave_up(decision) if isinstance(decision, GiveUp) else decision
 
@@ -245,9 +250,7 @@ class Pursuit:
     async def _broken_off(self, outcome: Outcome) -> Ending:
         """Ended from outside: by the client, the caller's deadline or the gateway itself."""
         run = self._current
-        refusal = (
-            refuse("gateway_unavailable", "The gateway broke off; try again.") if outcome != "client_aborted" else None
-        )
+        refusal = None if outcome == "client_aborted" else refuse(SAID_OF.get(outcome, "gateway_unavailable"))
         if run is None:
             return Ending(outcome, refusal=refusal)
         return await self._partly(run, outcome, completion="unknown", refusal=refusal)
@@ -292,7 +295,7 @@ class Pursuit:
         data = ending.data
         if self.work.is_stream and _is_event_stream(ending, self.reply.pieces):
             data = receipt_comment(self._receipt(end)) + data
-        self.reply.send(data, now_s=asyncio.get_running_loop().time(), head=ending.head, end=end)
+        await self.reply.send_all(data, head=ending.head, end=end)
         self._house.teller.work(
             self.work,
             self._attributes(ending),

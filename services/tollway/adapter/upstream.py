@@ -134,9 +134,11 @@ class Upstream:
     def sweep(self) -> None:
         """Close connections that have rested too long."""
         now_s = asyncio.get_running_loop().time()
-        for links in self._idle.values():
+        for origin, links in tuple(self._idle.items()):
             while links and now_s - links[0].idle_since_s > IDLE_S_MAX:
                 links.popleft().hang_up()
+            if not links:
+                del self._idle[origin]
 
     def close(self) -> None:
         """Hang up everywhere."""
@@ -157,7 +159,7 @@ class Upstream:
         try:
             async with asyncio.timeout(connect_s):
                 addresses = await self._vetted(target)
-                return await self._first_connected(target, addresses)
+                return await self._first_connected(target, addresses, connect_s)
         except TimeoutError:
             raise UpstreamError("connect", f"no connection within {connect_s:g} s") from None
 
@@ -177,11 +179,15 @@ class Upstream:
             raise UpstreamError("connect", "the provider's name has no address")
         return addresses
 
-    async def _first_connected(self, target: Target, addresses: list[str]) -> Link:
+    async def _first_connected(self, target: Target, addresses: list[str], connect_s: float) -> Link:
+        """One address after the other, each with its share of the time: one of them may lead nowhere."""
         trouble = "the provider could not be reached"
         for address in addresses:
             try:
-                return await self._connect(target, address)
+                async with asyncio.timeout(connect_s / len(addresses)):
+                    return await self._connect(target, address)
+            except TimeoutError:
+                trouble = f"no connection within {connect_s:g} s"
             except ssl.SSLCertVerificationError as error:
                 trouble = f"the provider's certificate is not valid: {error.verify_message}"
             except ssl.SSLError:
@@ -213,6 +219,8 @@ class Upstream:
             ssl=self._tls if target.is_tls else None,
             server_hostname=target.host if target.is_tls else None,
         )
+        if link.is_lost:
+            raise ConnectionResetError("closed at once")
         self._links.add(link)
         return link
 

@@ -32,11 +32,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(failed: Sequence[Running], decision: GiveUp, *, candidates_tried: int, unasked: Refusal | None) -> Verdict:
     """The last word of a request that nothing served before any content."""
+    if decision.reason == "deadline":
+        return Verdict(refusal=_timed_out(failed))
     if not failed:
         return Verdict(refusal=unasked or refuse("no_provider_key", "There is no candidate for this request."))
     last = failed[-1]
     assert last.fault is not None
-    if decision.reason == "deadline" or last.is_cut:
+    if last.is_cut:
         return Verdict(refusal=_timed_out(failed))
     is_callers = FAULTS[last.fault.error_class].other != "yes"
     if candidates_tried == 1 or is_callers:
