@@ -115,6 +115,8 @@ class Books:
         self.voided: set[str] = set()
         self.opened: dict[str, int] = {}
         """Every hold's first amount."""
+        self.owners: dict[str, str] = {}
+        """Every hold's account."""
         self.conflicts: list[dict[str, Any]] = []
         self.payments: set[tuple[str, str]] = set()
         self.system: dict[str, int] = dict.fromkeys(SYSTEM, 0)
@@ -239,7 +241,7 @@ class Books:
     def hold_opened(self, event: dict[str, Any], account: Account) -> None:
         name = event["hold"]
         self._hold_to(name not in self.opened, f"hold {name} was opened twice")
-        self.opened[name] = event["amount"]
+        self.opened[name], self.owners[name] = event["amount"], event["a"]
         slices = self._reserve(account, event["lots"], event["amount"])
         self.holds[name] = Hold(event["a"], event["amount"], slices, event["deadline"])
 

@@ -36,7 +36,7 @@ _numbers = itertools.count(TOKENS_FIRST)
 
 @dataclass(frozen=True)
 class Ask:
-    """What a client wants. `abort_after`: hang up after so many pieces of content (0: as soon as it is sent).
+    """What a client wants. `abort_after`: hang up after so many pieces of content; `abort_s`: after so many seconds.
 
     `tokens_input` is each try's own unless it is given.
     """
@@ -44,6 +44,7 @@ class Ask:
     model: str = "simulator:echo"
     is_stream: bool = False
     abort_after: int | None = None
+    abort_s: float | None = None
     max_tokens: int = 4_096
     fallbacks: tuple[str, ...] = ()
     tries_max: int = TRIES_MAX
@@ -136,10 +137,10 @@ async def attempt(address: str, wallet: Wallet, ask: Ask) -> Try:
     """One HTTP request on a connection of its own."""
     tried = Try(wallet, ask, next(_numbers) if ask.tokens_input is None else ask.tokens_input)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S if ask.abort_s is None else ask.abort_s):
             tried.ending = await _exchanged(address, tried)
     except TimeoutError:
-        tried.ending = "hung"
+        tried.ending = "hung" if ask.abort_s is None else "aborted"
     except (OSError, asyncio.IncompleteReadError):
         tried.ending = "cut" if tried.status else "no_answer"
     tried.ended_at = time.time()
@@ -152,8 +153,6 @@ async def _exchanged(address: str, tried: Try) -> Ending:
     try:
         writer.write(_head(tried) + body_of(tried.ask, tried.tokens_input))
         await writer.drain()
-        if tried.ask.abort_after == 0:
-            return "aborted"
         await _read_head(reader, tried)
         return await _read_body(reader, tried)
     finally:
