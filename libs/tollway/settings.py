@@ -26,6 +26,11 @@ SETTINGS_HELP: Final[dict[str, str]] = {
     "TOLLWAY_METRICS_PORT": "port of /metrics of this process (0: off)",
     "TOLLWAY_POOL": "pool that this adapter serves (default)",
     "TOLLWAY_DRAIN_TIMEOUT_S": "how long a stopping process lets running answers finish (30)",
+    "TOLLWAY_REQUESTS_MAX": "requests that an ingress, and an adapter, carries at once (4000)",
+    "TOLLWAY_HEARTBEAT_S": "ingress: silence after which a stream's caller gets a comment; 0: never (15)",
+    "TOLLWAY_SEND_STALL_S": "ingress: how long a caller may take next to nothing before it is cut off (60)",
+    "TOLLWAY_CATALOG_FILE": "router and adapters: overrides on top of the price list, the same file for all (none)",
+    "TOLLWAY_AUTO_MODELS": "router: what tollway/auto prefers, provider:model with commas between (our list)",
     "TOLLWAY_PUBLIC_URL": "address in links of the management API, as clients see it (the Host header of each request)",
     "TOLLWAY_PEPPER_FILE": "auth: file with the peppers of key hashes (auth.pepper in the data directory)",
     "TOLLWAY_MASTER_PUBLIC_KEY_FILE": "auth: file with the public master keys (master.pub in the data directory)",
@@ -80,10 +85,10 @@ def read(role: str, environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=Path(env.get("TOLLWAY_DATA_DIR", ".tollway")),
         database_url=_database_url(env),
         host=env.get("TOLLWAY_HOST", "127.0.0.1"),
-        port=int(_number(env, "TOLLWAY_PORT", 8080)),
-        metrics_port=int(_number(env, "TOLLWAY_METRICS_PORT", 0)),
+        port=int(number(env, "TOLLWAY_PORT", 8080)),
+        metrics_port=int(number(env, "TOLLWAY_METRICS_PORT", 0)),
         pool=env.get("TOLLWAY_POOL", "default"),
-        drain_timeout_s=_number(env, "TOLLWAY_DRAIN_TIMEOUT_S", 30.0),
+        drain_timeout_s=number(env, "TOLLWAY_DRAIN_TIMEOUT_S", 30.0),
         environ=env,
     )
 
@@ -106,7 +111,8 @@ def _database_url(env: Mapping[str, str]) -> str:
     return url.replace(f"{urlsplit(url).scheme}://", "postgresql+psycopg://", 1) if url else ""
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
+def number(env: Mapping[str, str], name: str, default: float) -> float:
+    """A number of zero or more. Raises SettingsError with the variable's name."""
     text = env.get(name, "")
     try:
         value = float(text) if text else default

@@ -17,6 +17,7 @@ from tollway.ingress.app import App
 from tollway.ingress.exchange import Message, Receive, Send
 from tollway.ingress.life import Journey, PlanKey
 from tollway.ingress.replay import Replays
+from tollway.ingress.tuning import Tuning
 from tollway.ingress.waiting import WaitingRoom
 from tollway.remember import Remembered
 from tollway.tasks import spawn
@@ -123,6 +124,7 @@ class Gate:
         self.telemetry = Telemetry(settings.read("ingress", {}))
         self.admission = Admission()
         self.replays = Replays()
+        self.tuning = Tuning()
         self.room = WaitingRoom(self._cancel)
         self.known: dict[str, Principal] = {}
         self.bodies: dict[str, bytes] = {}

@@ -8,6 +8,7 @@ import msgspec
 from tollway.dialects import (
     anthropic_messages,
     bodies,
+    classify,
     gemini,
     openai_chat,
     openai_completions,
@@ -41,6 +42,7 @@ __all__ = [
     "StreamBridge",
     "bridge",
     "error_event",
+    "error_event_of",
     "read_intake",
     "receipt_comment",
     "write_refusal",
@@ -123,6 +125,12 @@ def write_refusal(dialect: DialectName, refusal: Refusal, request_id: str) -> by
 def error_event(dialect: DialectName, refusal: Refusal, request_id: str) -> bytes:
     """The in-band error of a begun stream; no success terminator."""
     return DIALECTS[dialect].write_error_event(refusal.rule.status, _said(dialect, refusal), request_id)
+
+
+def error_event_of(dialect: DialectName, status: int, body: bytes, request_id: str) -> bytes:
+    """The same for an error answer of this dialect that came too late to be the answer."""
+    said = classify.read_error(body) or Said(f"The provider answered with status {status}, not with a stream.")
+    return DIALECTS[dialect].write_error_event(status, said, request_id)
 
 
 def receipt_comment(fields: Mapping[str, str]) -> bytes:

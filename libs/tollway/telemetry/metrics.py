@@ -59,6 +59,8 @@ METRICS: Final[dict[str, Metric]] = {
     "tollway_request_bytes": Metric("counter", "Bytes of request bodies"),
     "tollway_response_bytes": Metric("counter", "Bytes of answers"),
     "tollway_cost_nusd": Metric("counter", "Charges told to callers, nano-dollars", ("provider",)),
+    "tollway_shed": Metric("counter", "Requests turned away for want of room: full, share, adapter", ("reason",)),
+    "tollway_connections_closed": Metric("counter", "Connections that were cut off, by reason", ("reason",)),
     "tollway_connections": Metric("gauge", "Open client connections"),
     # auth
     "tollway_key_checks": Metric("counter", "Verdicts on keys", ("kind", "outcome")),

@@ -88,6 +88,7 @@ class End(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last word of a request. The fact is durable in the adapter's outbox before this is sent.
 
     `refusal`: ingress says it in the caller's dialect, as the answer or as the in-band error of a begun stream.
+    `is_shed`: the adapter had no room and took nothing up: there is no fact, so ingress gives the hold back.
     `cost_nusd` None: unknown. `is_failed_over` keeps the trace.
     """
 
@@ -101,6 +102,7 @@ class End(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_input: int | None = None
     tokens_output: int | None = None
     dropped: tuple[str, ...] = ()
+    is_shed: bool = False
 
 
 class Piece(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,6 +4,7 @@ Counts are this process's own: with N ingress processes a key's limit is held by
 up to N times the limit. Money limits are the ledger's and exact.
 """
 
+from collections import Counter
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -35,7 +36,7 @@ class Meter:
 
 
 class Admission:
-    """Counts what is in flight and what each key took."""
+    """Counts what is in flight and what each key took. `shed`: requests turned away for want of room, by reason."""
 
     def __init__(self, in_flight_max: int = IN_FLIGHT_MAX) -> None:
         self._in_flight_max = in_flight_max
@@ -43,6 +44,7 @@ class Admission:
         self._total = 0
         self._requests: dict[str, Meter] = {}
         self._tokens: dict[str, Meter] = {}
+        self.shed: Counter[str] = Counter()
 
     def knock(self, principal: Principal, client: str, now_s: float) -> Refusal | None:
         """Before the body is read: source address, requests per minute, room in the house. Counts the request."""
@@ -76,10 +78,12 @@ class Admission:
     def _full(self, account_id: str) -> Refusal | None:
         """Above half of the room an account may have no more than its even share of it."""
         if self._total >= self._in_flight_max:
+            self.shed["full"] += 1
             return refuse("gateway_unavailable", "The gateway is at its limit; try again in a moment.", retry_after_s=1)
         share = self._in_flight_max // (2 * max(1, len(self._in_flight)))
         is_crowded = self._total >= self._in_flight_max // 2
         if is_crowded and self._in_flight.get(account_id, 0) >= max(1, share):
+            self.shed["share"] += 1
             return refuse("rate_limited", "The gateway is busy and this account has its share of it.", retry_after_s=1)
         return None
 

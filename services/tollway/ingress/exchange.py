@@ -149,6 +149,10 @@ class Exchange:
         """A part of a stream; returns when the caller's socket has room again."""
         await self._body(data, more=True)
 
+    async def remark(self, comment: bytes) -> None:
+        """A comment between the parts of a stream: it is no part of the answer, so it is neither counted nor kept."""
+        await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+
     async def close(self, data: bytes = b"") -> None:
         """The end of a stream."""
         await self._body(data, more=False)

@@ -14,6 +14,7 @@ from tollway.ingress.management import management_app
 from tollway.ingress.replay import Replays
 from tollway.ingress.server import Door
 from tollway.ingress.telling import Teller
+from tollway.ingress.tuning import read_tuning
 from tollway.ingress.waiting import WaitingRoom
 from tollway.remember import Remembered
 from tollway.runtime import Edge, spawn
@@ -48,12 +49,13 @@ class Ingress:
         self.plans: Remembered[PlanKey, Plan] = Remembered(
             self._plan, age_max_s=PLAN_AGE_MAX_S, is_kept=lambda plan: plan.is_cacheable
         )
-        self.admission = Admission()
+        self.tuning = read_tuning(edge.settings.environ)
+        self.admission = Admission(self.tuning.requests_max)
         self.replays = Replays()
         self.room = WaitingRoom(self._cancel)
         self.management = management_app(edge.bus, edge.settings, edge.telemetry)
         self._teller = Teller(edge.telemetry, edge.bus)
-        self._door = Door(App(self), edge.settings)
+        self._door = Door(App(self), edge.settings, send_stall_s=self.tuning.send_stall_s)
         self._beats: dict[str, dict[str, tuple[float, Beat]]] = {role: {} for role in ROLES}
         self._looking: asyncio.Task[Any] | None = None
         edge.telemetry.gauge("tollway_requests_in_flight").read = lambda: self.admission.in_flight
@@ -149,6 +151,10 @@ class Ingress:
             self._tidy(now_s)
 
     def _tidy(self, now_s: float) -> None:
+        for reason, count in self.admission.shed.items():
+            self.telemetry.counter("tollway_shed", reason).value = count
+        for reason, count in self._door.closed.items():
+            self.telemetry.counter("tollway_connections_closed", reason).value = count
         if len(self.known) > 20_000:
             self.known.clear()
             self.plans.clear()

@@ -15,7 +15,7 @@ import msgspec
 from tollway import clock, ids
 from tollway.bus import NOTHING, Bus, BusError
 from tollway.crash import crashpoint
-from tollway.dialects.bridge import Intake, error_event, read_intake
+from tollway.dialects.bridge import CONTENT_TYPE_SSE, Intake, error_event, error_event_of, read_intake
 from tollway.ingress import domain
 from tollway.ingress.admission import Admission
 from tollway.ingress.counting import counted
@@ -23,6 +23,7 @@ from tollway.ingress.exchange import Exchange
 from tollway.ingress.giving_back import give_back
 from tollway.ingress.replay import Lead, Record, Replays, replay
 from tollway.ingress.surfaces import Door
+from tollway.ingress.tuning import Tuning
 from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
 from tollway.remember import Remembered
 from tollway.tasks import spawn
@@ -42,6 +43,8 @@ PATIENCE_S = 0.45
 RETRY_PAUSE_S = 0.05
 BACKSTOP_S = 1.0
 REDISPATCHES_MAX = 2
+WAITING = b": waiting\n\n"
+"""A comment of server-sent events, which clients ignore."""
 WITNESS_TIMEOUT_S = 5.0
 WITNESS_PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30)
 
@@ -75,6 +78,7 @@ class House(Protocol):
     bodies: dict[str, bytes]
     admission: Admission
     replays: Replays
+    tuning: Tuning
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -163,7 +167,7 @@ async def _live_inside(house: House, journey: Journey, principal: Principal) -> 
 
 
 async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
-    wait = Wait()
+    wait = Wait(quiet_after_s=house.tuning.heartbeat_s if admitted.intake.is_stream else 0.0)
     wait.on_no_sign = _Redispatch(house, journey, wait, admitted).again
     journey.exchange.watch(lambda: _gone(journey, wait))
     backstop = asyncio.get_running_loop().call_later(_backstop_s(admitted), wait.lose, "time_up")
@@ -174,6 +178,8 @@ async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
             await _refuse(journey, refuse("gateway_unavailable", "No adapter is running; try again in a moment."))
             return
         await _relay(house, journey, wait, admitted)
+        if journey.end is not None and journey.end.is_shed:
+            _void(house, journey, admitted, "no room")
     finally:
         backstop.cancel()
         journey.exchange.unwatch()
@@ -419,15 +425,31 @@ def _backstop_s(way: Admitted) -> float:
 
 
 async def _relay(house: House, journey: Journey, wait: Wait, way: Admitted) -> None:
-    first = await wait.next()
+    first = await _next(journey, wait)
     if not isinstance(first, Piece):
         await _lost(journey, first)
-    elif first.head is None:
+    elif first.head is None and not journey.exchange.is_begun:
         await _finish_unbegun(journey, first)
-    elif way.intake.is_stream and first.head.content_type.startswith("text/event-stream"):
+    elif first.head is not None and way.intake.is_stream and first.head.content_type.startswith("text/event-stream"):
         await _stream(house, journey, wait, first)
     else:
         await _whole(house, journey, wait, first)
+
+
+async def _next(journey: Journey, wait: Wait) -> Piece | Loss:
+    """The next piece; while a stream is quiet its caller is told that it is waited for."""
+    while (found := await wait.next()) == "quiet":
+        await _remark(journey)
+    return found
+
+
+async def _remark(journey: Journey) -> None:
+    """Keep the caller, and what lies between, from giving up. From the first one on the status is 200."""
+    exchange = journey.exchange
+    if not exchange.is_begun:
+        headers = {name: value for name, value in _receipt(journey).items() if name != "tollway-attempts"}
+        await exchange.begin(200, CONTENT_TYPE_SSE, headers)
+    await exchange.remark(WAITING)
 
 
 async def _finish_unbegun(journey: Journey, piece: Piece) -> None:
@@ -446,10 +468,11 @@ async def _whole(house: House, journey: Journey, wait: Wait, first: Piece) -> No
         journey.head = journey.head or piece.head
         parts.append(piece.data)
         if piece.end is not None:
-            await _send_whole(journey, b"".join(parts), piece.end)
+            finish = _say_in_band if journey.exchange.is_begun else _send_whole
+            await finish(journey, b"".join(parts), piece.end)
             return
         flow.took(len(piece.data))
-        piece = await wait.next()
+        piece = await _next(journey, wait)
     await _lost(journey, piece)
 
 
@@ -464,12 +487,23 @@ async def _send_whole(journey: Journey, body: bytes, end: End) -> None:
     await journey.exchange.answer(head.status, body, head.content_type, headers)
 
 
+async def _say_in_band(journey: Journey, body: bytes, end: End) -> None:
+    """What is no stream came after the caller was told to wait for one: an error, and said as one."""
+    if end.refusal is not None:
+        await _close_stream(journey, b"", end)
+        return
+    journey.end = end
+    status = journey.head.status if journey.head is not None else 502
+    await journey.exchange.close(error_event_of(journey.door.dialect, status, body, journey.request_id))
+
+
 async def _stream(house: House, journey: Journey, wait: Wait, first: Piece) -> None:
     """Piece by piece, as quick as the caller takes them; never an end that looks like success unless it is one."""
     exchange = journey.exchange
     journey.head = first.head
     assert first.head is not None
-    await exchange.begin(first.head.status, first.head.content_type, {**first.head.headers, **_receipt(journey)})
+    if not exchange.is_begun:
+        await exchange.begin(first.head.status, first.head.content_type, {**first.head.headers, **_receipt(journey)})
     journey.first_out_ns = clock.now_ns()
     flow = _Flow(house, journey, wait)
     piece: Piece | Loss = first
@@ -481,7 +515,7 @@ async def _stream(house: House, journey: Journey, wait: Wait, first: Piece) -> N
         await exchange.send(piece.data)
         flow.took(len(piece.data))
         crashpoint("ingress.mid_stream")
-        piece = await wait.next()
+        piece = await _next(journey, wait)
     await _lost(journey, piece)
 
 

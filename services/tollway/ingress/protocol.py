@@ -2,8 +2,8 @@
 
 A head must be whole within HEAD_S of its first byte and within HEAD_BYTES_MAX, and a new connection must begin one
 within HEAD_S; one address may hold so many connections. Heads that say two things about where their body ends are
-turned away. The clock is looked at once a second for all connections, not per request: the hot path pays one
-comparison.
+turned away, and callers that stop taking their answer are cut off. The clock is looked at once a second for all
+connections, not per request: the hot path pays one comparison.
 """
 
 import asyncio
@@ -14,8 +14,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from tollway.ingress.tuning import SEND_STALL_S
+
 HEAD_S: Final = 10.0
 HEAD_BYTES_MAX: Final = 32 * 1024
+TAKEN_BYTES_MIN: Final = 1024
+"""A caller that takes less than this in the time a stall may last takes next to nothing."""
 ADDRESS_CONNECTIONS_MAX: Final = 4_096
 _VERSIONS: Final = ("1.1", "1.0")
 _BUSY: Final = -1.0
@@ -30,13 +34,16 @@ _REASONS: Final = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request 
 class Guard:
     """What the connections of one listener share. `closed` counts those it ended, by reason."""
 
-    def __init__(self, *, address_connections_max: int = ADDRESS_CONNECTIONS_MAX) -> None:
+    def __init__(
+        self, *, address_connections_max: int = ADDRESS_CONNECTIONS_MAX, send_stall_s: float = SEND_STALL_S
+    ) -> None:
         self.by_address: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.address_connections_max = address_connections_max
+        self.send_stall_s = send_stall_s
 
     def sweep(self, connections: Any, now_s: float) -> None:
-        """End the connections that have waited too long for a head. Once a second."""
+        """End the connections that have waited too long for a head, or to be rid of an answer. Once a second."""
         for connection in tuple(connections):
             if isinstance(connection, GuardedProtocol):
                 connection.look(now_s)
@@ -58,6 +65,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_head_open = True
         self._head_bytes = 0
         self._waiting_since_s = _BUSY
+        self._stuck_bytes = 0
+        self._stuck_since_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  as uvicorn's
         """A caller; one too many from its address is hung up on."""
@@ -114,10 +123,27 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.transport.is_closing():  # pyright: ignore[reportUnnecessaryComparison]  uvicorn's annotation
             super().on_message_complete()
 
+    def resume_writing(self) -> None:
+        """The caller has taken most of what was ready for it."""
+        self._stuck_bytes = 0
+        super().resume_writing()
+
     def look(self, now_s: float) -> None:
-        """Has it waited too long for a head?"""
+        """Has it waited too long for a head, or has its caller stopped taking the answer?"""
         if self._waiting_since_s != _BUSY and now_s - self._waiting_since_s > HEAD_S:
             self._turn_away("slow")
+        if self.flow.write_paused or self.transport.is_closing():
+            self._look_at_taking(now_s)
+
+    def _look_at_taking(self, now_s: float) -> None:
+        """Nothing is written now, so what is ready shrinks as the caller takes it. A caller that is cut has hung up, as
+        far as the request is concerned."""
+        ready = self.transport.get_write_buffer_size()
+        if not self._stuck_bytes or ready <= self._stuck_bytes - TAKEN_BYTES_MIN:
+            self._stuck_bytes, self._stuck_since_s = ready, now_s
+        elif now_s - self._stuck_since_s > self.guard.send_stall_s:
+            self.guard.closed["stalled"] += 1
+            self.transport.abort()
 
     def _turn_away(self, why: str) -> None:
         """Say why if a request was begun, and hang up."""

@@ -16,6 +16,8 @@ from tollway.wire.work import Beat, Piece
 
 Loss = Literal["client_gone", "adapter_lost", "bus_lost", "time_up"]
 
+Quiet = Literal["quiet"]
+
 SILENCE_MAX_S: Final = 3.0
 """An adapter that is not heard for so long is taken for dead, and so is work that gives no sign, due every second."""
 FIRST_SIGN_S: Final = 1.6
@@ -32,14 +34,29 @@ OUTCOME_OF_LOSS: Final[dict[Loss, Outcome]] = {
 
 
 class Wait:
-    """The pieces of one request, in order. `loss` ends it before its time."""
+    """The pieces of one request, in order. `loss` ends it before its time. `quiet_after_s`: without a piece for so long
+    `next` says that it is quiet; 0: never."""
 
-    __slots__ = ("_expected", "_pieces", "_waiter", "dispatched_at_s", "heard_at_s", "loss", "node", "on_no_sign")
+    __slots__ = (
+        "_expected",
+        "_is_quiet",
+        "_pieces",
+        "_waiter",
+        "dispatched_at_s",
+        "heard_at_s",
+        "loss",
+        "moved_at_s",
+        "node",
+        "on_no_sign",
+        "quiet_after_s",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet_after_s: float = 0.0) -> None:
         self.node = ""
         self.loss: Loss | None = None
-        self.dispatched_at_s = self.heard_at_s = clock.monotonic_s()
+        self.quiet_after_s = quiet_after_s
+        self.dispatched_at_s = self.heard_at_s = self.moved_at_s = clock.monotonic_s()
+        self._is_quiet = False
         self.on_no_sign: Callable[[], None] | None = None
         self._expected = 0
         self._pieces: deque[Piece] = deque()
@@ -54,6 +71,7 @@ class Wait:
             self.lose("bus_lost")
         elif piece.n == self._expected and not is_sign:
             self._expected += 1
+            self.moved_at_s = self.heard_at_s
             self._pieces.append(piece)
             self._wake()
 
@@ -63,9 +81,18 @@ class Wait:
             self.loss = loss
             self._wake()
 
-    async def next(self) -> Piece | Loss:
+    def look_quiet(self, now_s: float) -> None:
+        """Has nothing come for long?"""
+        if self.quiet_after_s and now_s - self.moved_at_s >= self.quiet_after_s:
+            self.moved_at_s, self._is_quiet = now_s, True
+            self._wake()
+
+    async def next(self) -> Piece | Loss | Quiet:
         """The next piece, or why there is none. What came before a loss is still handed out, except to nobody."""
+        self._is_quiet = False
         while not self._pieces and self.loss is None:
+            if self._is_quiet:
+                return "quiet"
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if self.loss == "client_gone":
@@ -139,6 +166,7 @@ class WaitingRoom:
             del self._heard[node]
 
     def _look_at(self, wait: Wait, now: float) -> None:
+        wait.look_quiet(now)
         if wait.node:
             if now - wait.heard_at_s > SILENCE_MAX_S:
                 wait.lose("adapter_lost")
