@@ -39,12 +39,14 @@ def test_a_streamed_answer_arrives_in_pieces_and_ends_with_usage(gateway: Gatewa
     assert chunks[-1].usage.completion_tokens > 0
 
 
-def spans_of(receiver: OtlpReceiver, traceparent: str) -> list[ReceivedSpan]:
-    """The whole trace: settling ends it, a moment after the answer."""
+def spans_of(receiver: OtlpReceiver, traceparent: str, *others: str) -> list[ReceivedSpan]:
+    """The whole trace, once the root, the settlement and the others are in: every process sends its own, in its time."""
     trace_id = traceparent.split("-")[1]
 
     def is_whole(spans: Sequence[ReceivedSpan]) -> bool:
-        return {"settle", "POST /v1/chat/completions"} <= {span.name for span in spans if span.trace_id == trace_id}
+        return {"settle", "POST /v1/chat/completions", *others} <= {
+            span.name for span in spans if span.trace_id == trace_id
+        }
 
     receiver.wait_for(is_whole)
     return [span for span in receiver.spans if span.trace_id == trace_id]
@@ -77,7 +79,7 @@ def test_a_request_is_one_trace_across_all_five_services(gateway: Gateway, recei
         model="simulator:echo;seed=1", messages=HELLO, extra_headers={"traceparent": CALLERS}
     )
     assert answer.headers["traceparent"].split("-")[1] == CALLERS.split("-")[1]
-    trace = spans_of(receiver, CALLERS)
+    trace = spans_of(receiver, CALLERS, "auth.check", "route.plan", "hold.open", "POST")
     assert {span.service for span in trace} == {"ingress", "auth", "router", "adapter", "ledger"}
     root = next(span for span in trace if span.name == "POST /v1/chat/completions")
     assert root.parent_id == CALLERS.split("-")[2]
