@@ -40,7 +40,7 @@ def test_a_streamed_answer_arrives_in_pieces_and_ends_with_usage(gateway: Gatewa
 
 
 def spans_of(receiver: OtlpReceiver, traceparent: str, *others: str) -> list[ReceivedSpan]:
-    """The whole trace, once the root, the settlement and the others are in: every process sends its own, in its time."""
+    """The whole trace, when root, settlement and the others are in: every process sends its own in its time."""
     trace_id = traceparent.split("-")[1]
 
     def is_whole(spans: Sequence[ReceivedSpan]) -> bool:
