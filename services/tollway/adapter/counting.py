@@ -11,7 +11,7 @@ import msgspec
 from tollway.tokens import count_tokens, vocabulary_of
 from tollway.wire.usage import Certainty
 
-KEPT_BYTES_MAX: Final = 64 * 1024
+KEPT_BYTES_MAX: Final = 32 * 1024
 BYTES_PER_TOKEN: Final = 4
 COUNTED_BYTES_MAX: Final = 256 * 1024
 """Larger bodies are not read for their tokens: that would hold up everybody else."""
