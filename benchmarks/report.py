@@ -12,7 +12,7 @@ Row = tuple[str, str, str]
 
 def table(report: Report) -> str:
     """The whole report as text that is also Markdown."""
-    parts = [_machine(report), _lined(("what", "measured", "goal"), rows(report)), _lined(*_by_process(report))]
+    parts = [_machine(report), lined(("what", "measured", "goal"), rows(report)), lined(*_by_process(report))]
     return "\n\n".join([*parts, *_warnings(report)]) + "\n"
 
 
@@ -90,7 +90,7 @@ def _warnings(report: Report) -> list[str]:
     return [f"FAILED ANSWERS: {'; '.join(failed)}"] if failed else []
 
 
-def _lined(head: tuple[str, ...], lines: list[tuple[str, ...]] | list[Row]) -> str:
+def lined(head: tuple[str, ...], lines: list[tuple[str, ...]] | list[Row]) -> str:
     """Columns of equal width."""
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
     ruled = [head, tuple("-" * width for width in widths), *lines]
