@@ -50,6 +50,8 @@ from tollway.wire.usage import UsageFact
 FENCED_EXIT: Final = 75
 """EX_TEMPFAIL: the supervisor starts the process again, and it stands by."""
 VERSION: Final = "1"
+TROUBLE_S: Final = 10.0
+"""Whoever is in trouble tries again and says so within this: what was not heard of for so long is over."""
 REMEMBERED_JOURNALS_MAX: Final = 100_000
 RETRY_HALTED_S: Final = 5.0
 SYNC_CHECK_S: Final = 30.0
@@ -86,6 +88,7 @@ class Ledger:
         self._bus_fault = "the bus's durability was not checked yet"
         self._round_s = 0.0
         self._trouble_kind = ""
+        self._trouble_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -324,8 +327,10 @@ class Ledger:
             self.relay.feed(committed)
 
     def _trouble(self, kind: str) -> None:
-        """Something outside failed; called from any thread. One line per kind until it works again."""
-        if kind != self._trouble_kind:
+        """Something outside failed; called from any thread, again while it lasts. One line per kind and trouble."""
+        is_over = clock.monotonic_s() - self._trouble_s > TROUBLE_S
+        self._trouble_s = clock.monotonic_s()
+        if kind != self._trouble_kind or is_over:
             self._trouble_kind = kind
             self.edge.telemetry.log("error", "ledger_trouble", error=kind)
 
@@ -373,7 +378,8 @@ class Ledger:
             reasons.append("some journals are not owned by any ledger yet")
         if self._bus_fault:
             reasons.append(self._bus_fault)
-        if self.writer.is_stalled or self._trouble_kind:
+        is_troubled = self._trouble_kind and clock.monotonic_s() - self._trouble_s < TROUBLE_S
+        if self.writer.is_stalled or is_troubled:
             reasons.append(f"the ledger is in trouble: {self._trouble_kind or 'a commit takes long'}")
         if not self.guard.may_expire:
             reasons.append("the clock jumped: credit does not expire until it is right again")
