@@ -98,13 +98,14 @@ class Exchange:
         declared = self.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > BODY_BYTES_MAX:
             return _too_large()
-        message = await self._receive()
-        if not message.get("more_body", False):
-            return message.get("body", b"") if message["type"] == "http.request" else refuse("client_closed")
         try:
-            return await asyncio.wait_for(self._rest(message["body"]), _receive_limit_s(declared))
+            async with asyncio.timeout(_receive_limit_s(declared)):  # 3 us; the first part may be the one that is late
+                message = await self._receive()
+                if message.get("more_body", False):
+                    return await self._rest(message["body"])
         except TimeoutError:
             return refuse("invalid_request_body", "The body came too slowly.")
+        return message.get("body", b"") if message["type"] == "http.request" else refuse("client_closed")
 
     async def _rest(self, first: bytes) -> bytes | Refusal:
         parts, total, is_more = [first], len(first), True
