@@ -7,7 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +98,17 @@ class House(Gateway):
         os.kill(pid, number)
         self.faults.append(f"{what} {name}")
         return pid
+
+    def while_down(self, name: str, action: Callable[[], object]) -> None:
+        """Kill it, do something, and only then let it be started again."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            dead = psutil.Process(self.kill(name))
+            until(lambda: not dead.is_running() or dead.status() == psutil.STATUS_ZOMBIE)
+            action()
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+        self.until_replaced(name, dead.pid)
 
     def until_replaced(self, name: str, pid: int) -> None:
         """Another process than the one with this id serves under the name."""
