@@ -69,6 +69,7 @@ async def test_a_witnessed_hold_is_charged_as_an_estimate_when_its_fact_never_co
     desk = ledger.desk_of(ACCOUNT)
     assert desk is not None
     await house.until(lambda: desk.state.holds[held.hold_id].witness)
+    await ledger.writer.settle_down()
     ahead(ledger, 121_000)
     ledger.deadlines.tick()
     await ledger.writer.settle_down()

@@ -90,6 +90,7 @@ def balance_here(room: "Ledger", command: GetBalance, _context: Context, respond
         respond(said)
     else:
         block.replies.append((respond, said))
+        room.writer.wake(desk)
 
 
 def balance_of(desk: Desk, account_id: str) -> Balance:
@@ -112,8 +113,20 @@ async def query(room: "Ledger", command: Any, _context: Context) -> Any:
     """Read models, after everything committed here has reached them."""
     if room.views is None:
         return refuse("gateway_unavailable", "The ledger is starting.")
+    desk = room.desk_of(command.account_id)
+    if desk is not None:
+        await _durable(room, desk)
     await room.projector.reach({})
     return await asyncio.to_thread(queries.ask, room.views, command)
+
+
+async def _durable(room: "Ledger", desk: Desk) -> None:
+    """Until everything that this desk has decided is committed."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    desk.after_commit(lambda: None if done.done() else done.set_result(None))
+    if not done.done():
+        room.writer.wake(desk)
+        await done
 
 
 HANDLERS: Final[Sequence[Handles]] = (

@@ -91,7 +91,8 @@ class Settling:
         if desk is None:
             return  # not ours any more: it comes again, to whom it belongs
         desk.after_commit(lambda: self._done(delivery))
-        self._room.writer.wake(desk)
+        if desk.pending:
+            self._room.writer.wake(desk, is_urgent=False)
 
     def _witness(self, witness: Witness) -> Desk | None:
         desk = self._room.desk_of(witness.account_id)

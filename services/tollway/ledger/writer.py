@@ -1,7 +1,8 @@
 """The single writer: pending blocks of all desks become one SQL commit, then the waiting are answered.
 
-No timer: as soon as one commit returns, everything that waits is the next one. Light load makes blocks of one event,
-heavy load large ones. The database is touched by one thread only; the event loop never waits for it.
+No timer for what somebody waits for: as soon as one commit returns, everything pending is the next one. Light load
+makes blocks of one event, heavy load large ones. Settlements, which nobody waits for, may wait for company. The
+database is touched by one thread only; the event loop never waits for it.
 
 The ambiguous commit: when the database fails, its answer is looked up. Keys free: the same bytes are sent again. My
 hash there: it was committed. Another hash there: somebody took the journal over, and this process is fenced.
@@ -25,6 +26,8 @@ RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 1.0
 PENDING_MAX: Final = 20_000
 """Commands that wait for a commit; more would only time out."""
+LAZY_S: Final = 0.02
+"""How long what nobody waits for (settlements) may wait for company: half as many commits when load is light."""
 STALLED_S: Final = 0.4
 """A commit that takes longer than this makes new holds fail at once instead of waiting in vain."""
 
@@ -97,6 +100,8 @@ class Writer:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._dirty: dict[int, Desk] = {}
         self._is_scheduled = False
+        self._is_urgent = False
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting = 0
         self._busy_since: float | None = None
         self._idle = asyncio.Event()
@@ -106,14 +111,22 @@ class Writer:
 
     # -- on the loop
 
-    def wake(self, desk: Desk) -> None:
-        """This desk has something pending. Cheap to repeat."""
+    def wake(self, desk: Desk, *, is_urgent: bool = True) -> None:
+        """This desk has something pending. Cheap to repeat. Not urgent: nobody waits for it, so it may travel with
+        the next commit that somebody waits for, within LAZY_S."""
         self._dirty[desk.journal] = desk
         self._waiting += 1
-        if not self._is_scheduled and self._busy_since is None:
+        self._is_urgent |= is_urgent
+        if self._busy_since is None and not self._is_scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._idle.clear()
+        if self._is_urgent:
             self._is_scheduled = True
-            self._idle.clear()
             self._loop.call_soon(self._flush)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(LAZY_S, self._flush)
 
     @property
     def is_stalled(self) -> bool:
@@ -127,7 +140,12 @@ class Writer:
         return self._waiting > PENDING_MAX
 
     def _flush(self) -> None:
-        self._is_scheduled = False
+        if self._busy_since is not None:
+            return
+        self._is_scheduled = self._is_urgent = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         work: Work = [(desk, desk.hand_over()) for _, desk in sorted(self._dirty.items()) if desk.pending]
         self._dirty.clear()
         self._waiting = 0
@@ -143,8 +161,10 @@ class Writer:
         self._on_committed(committed)
         for desk, _ in work:
             _release(desk.committed())
-        if self._dirty:
+        if self._is_urgent:
             self._flush()
+        elif self._dirty:
+            self._schedule()
         else:
             self._idle.set()
 
@@ -155,6 +175,9 @@ class Writer:
 
     async def settle_down(self) -> None:
         """Wait until nothing is pending or in flight."""
+        self._is_urgent |= bool(self._dirty)
+        if self._is_urgent and self._busy_since is None and not self._is_scheduled:
+            self._schedule()
         await self._idle.wait()
 
     async def run(self, job: Callable[[], Any]) -> Any:
