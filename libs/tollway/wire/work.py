@@ -8,7 +8,7 @@ from tollway.wire.usage import Outcome
 
 BODY_INLINE_BYTES_MAX = 256 * 1024
 BODY_PART_BYTES = 256 * 1024
-WINDOW_BYTES = 256 * 1024
+WINDOW_BYTES = 64 * 1024
 """How far an adapter may run ahead of what the client has taken."""
 
 
