@@ -96,7 +96,7 @@ def _row(block: Block) -> dict[str, Any]:
 
 _TRIGGERS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
     "sqlite": (
-        ("DROP TRIGGER ledger_block_no_update",),
+        ("DROP TRIGGER IF EXISTS ledger_block_no_update",),
         (
             "CREATE TRIGGER ledger_block_no_update BEFORE UPDATE ON ledger_block "
             "BEGIN SELECT RAISE(ABORT, 'ledger_block is append only'); END",
