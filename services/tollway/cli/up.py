@@ -6,6 +6,7 @@ running answers finish, the adapters flush their outboxes, then ledger, router a
 """
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -170,15 +171,18 @@ class _Run:
         self._place.save(self._state)
 
     async def _until_ready(self) -> None:
+        """Wait for `/readyz`. A first start that takes too long has failed; a later one goes on and says what is
+        missing: one damaged journal must not close the others, and its repair needs the bus."""
         give_up = clock.monotonic_s() + READY_WITHIN_S
-        missing = "ingress"
         async with httpx.AsyncClient(base_url=self._options.base_url, timeout=5, trust_env=False) as client:
-            while clock.monotonic_s() < give_up:
-                missing = await _missing(client)
-                if not missing:
-                    return
+            while missing := await _missing(client):
+                if clock.monotonic_s() > give_up:
+                    said = f"Not ready within {READY_WITHIN_S:g} s: {missing}. See {self._place.logs}."
+                    if self._first is not None:
+                        raise CommandError(said)
+                    say(said)
+                    give_up = math.inf
                 await asyncio.sleep(READY_CHECK_S)
-        raise CommandError(f"Not ready within {READY_WITHIN_S:g} s: {missing}. See {self._place.logs}.")
 
     def _greet(self) -> None:
         if self._first is None:
