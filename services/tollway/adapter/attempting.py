@@ -13,6 +13,7 @@ from tollway.adapter.attempts import Allowance, allowance
 from tollway.adapter.connection import Answer, Trouble, UpstreamError
 from tollway.adapter.credentials import Credentials, Way
 from tollway.adapter.extending import Extension, tokens_used
+from tollway.adapter.rescuing import Seam
 from tollway.adapter.running import Running
 from tollway.adapter.upstream import Upstream
 from tollway.crash import crashpoint
@@ -28,6 +29,8 @@ HELD_BYTES_MAX: Final = 256 * 1024
 TAIL_BYTES: Final = 8 * 1024
 GAP_LATE_S: Final = 0.04
 ERROR_BYTES_MAX: Final = 256 * 1024
+NEVER_MS: Final = 2**62
+"""The deadline is for a stream's first content; a stream that goes on has had it."""
 
 CLASS_OF_TROUBLE: Final[dict[Trouble, ErrorClass]] = {
     "connect": "connect",
@@ -63,11 +66,12 @@ class Attempting:
     Raises CreditExhaustedError and LinkLostError, which end the work and not only the attempt.
     """
 
-    def __init__(self, house: House, work: Work, reply: Reply, extension: Extension | None) -> None:
+    def __init__(self, house: House, work: Work, reply: Reply, extension: Extension | None, seam: Seam | None) -> None:
         self._house = house
         self._work = work
         self._reply = reply
         self._extension = extension
+        self._seam = seam
 
     async def make(self, run: Running) -> Refusal | None:
         """Try the attempt's candidate. A refusal: the request cannot be carried to it, and nothing was asked."""
@@ -147,7 +151,7 @@ class Attempting:
         allow = allowance(
             self._work.limits,
             is_stream=self._work.is_stream,
-            deadline_ms=self._work.deadline_ms,
+            deadline_ms=NEVER_MS if run.is_resumed else self._work.deadline_ms,
             now_ms=clock.now_ms(),
         )
         try:
@@ -204,6 +208,19 @@ class Attempting:
         """The head of a stream, with its first content."""
         headers = {"tollway-dropped": ", ".join(run.dropped)} if run.dropped else {}
         return Head(200, CONTENT_TYPE_SSE, run.number, run.model, headers)
+
+    def send(self, run: Running, out: bytes, now_s: float, *, is_begin: bool = False) -> None:
+        """Events for the client."""
+        seam = self._seam
+        if seam is not None and run.is_resumed:
+            out = seam.sewn(out)
+        elif seam is not None:
+            seam.heard(out)
+        self._reply.send(out, now_s=now_s, head=self.head(run) if is_begin and not run.is_resumed else None)
+
+    def last(self, run: Running, out: bytes) -> bytes:
+        """What goes with the end."""
+        return self._seam.sewn(out) if self._seam is not None and run.is_resumed else out
 
     async def afford(self, run: Running, limit: asyncio.Timeout) -> None:
         """Ask for more credit ahead of need; at the end of the slice wait for the answer, or stop."""
@@ -271,7 +288,7 @@ class _Streaming:
         if run.has_content:
             if step.out:
                 self._keep_tail(step.out)
-                self._attempt.reply.send(step.out, now_s=self._loop.time())
+                self._attempt.send(run, step.out, self._loop.time())
         elif step.has_content:
             self._begin(step.out)
         else:
@@ -284,7 +301,7 @@ class _Streaming:
         data = b"".join((*self._held, out))
         self._keep_tail(data)
         self._held.clear()
-        self._attempt.reply.send(data, now_s=self._loop.time(), head=self._attempt.head(run))
+        self._attempt.send(run, data, self._loop.time(), is_begin=True)
         crashpoint("adapter.mid_stream")
 
     def _keep_tail(self, out: bytes) -> None:
@@ -322,7 +339,7 @@ class _Streaming:
         run.stop_reason = final.stop_reason or run.stop_reason
         run.fault = final.fault
         run.sample.add(final.out, final.text_bytes)
-        run.last = final.out if run.has_content else b"".join((*self._held, final.out))
+        run.last = self._attempt.last(run, final.out if run.has_content else b"".join((*self._held, final.out)))
 
 
 def _read_whole(run: Running, made: Bridge, status: int, body: bytes) -> None:

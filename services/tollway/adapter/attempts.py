@@ -4,6 +4,7 @@ A fault goes in, a decision comes out. What a class of fault means is the table 
 the account allows is `retry_same_candidate`; what time allows is the deadline; what a storm allows is `RetryBudget`.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -126,11 +127,22 @@ class Attempts:
             return GiveUp("exhausted", "budget")
         return self._again(index, rule.same, jitter) or self._onwards(index) or self._waited(now_ms)
 
-    def skip(self, index: int) -> Decision:
-        """What to do when the candidate could not even be asked (the body cannot be carried to it): no attempt."""
+    def rescue(self, index: int, is_able: Callable[[Candidate], bool]) -> Try | None:
+        """The next candidate that can go on with an answer which broke after its first content."""
+        for ahead in range(index + 1, len(self.candidates)):
+            if not self._tries[ahead] and is_able(self.candidates[ahead]):
+                return self._taken(Try(ahead, moved(self.candidates[index], self.candidates[ahead])))
+        return None
+
+    def skip(self, index: int, *, is_able: Callable[[Candidate], bool] | None = None) -> Decision:
+        """What to do when the candidate could not even be asked (the body cannot be carried to it): no attempt.
+
+        `is_able`: an answer has begun, so that only such a candidate may follow.
+        """
         self.count -= 1
         self._tries[index] = -1
-        return self._onwards(index) or GiveUp("exhausted", "no_candidates")
+        following = self._onwards(index) if is_able is None else self.rescue(index, is_able)
+        return following or GiveUp("exhausted", "no_candidates")
 
     @property
     def candidates_tried(self) -> int:

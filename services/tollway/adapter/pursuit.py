@@ -15,17 +15,19 @@ from tollway.adapter import billing
 from tollway.adapter.answering import Reply
 from tollway.adapter.attempting import Attempting, CreditExhaustedError, LinkLostError
 from tollway.adapter.attempting import House as AttemptingHouse
-from tollway.adapter.attempts import Attempts, Decision, GiveUp, RetryBudget, Try
+from tollway.adapter.attempts import Attempts, Decision, Failure, GiveUp, RetryBudget, Try
 from tollway.adapter.billing import Counted
 from tollway.adapter.endings import length_ending
 from tollway.adapter.extending import Extension
 from tollway.adapter.publishing import Publisher
+from tollway.adapter.rescuing import Seam, is_able
 from tollway.adapter.running import Running
 from tollway.adapter.telling import Teller
 from tollway.adapter.verdicts import cut_off, verdict
 from tollway.bus import Bus
 from tollway.crash import crashpoint
 from tollway.dialects.bridge import CONTENT_TYPE_JSON, CONTENT_TYPE_SSE, receipt_comment
+from tollway.dialects.faults import FAULTS
 from tollway.store.outbox import OutboxError
 from tollway.tasks import report
 from tollway.telemetry import names
@@ -88,7 +90,8 @@ class Pursuit:
         is_extensible = work.is_stream and work.tokens_output_wanted > work.tokens_output_cap
         extension = Extension(house.bus, work, context) if is_extensible else None
         self._extension = extension
-        self._attempting = Attempting(house, work, self.reply, extension)
+        self._seam = Seam(work.dialect) if work.is_rescue_allowed and work.is_stream else None
+        self._attempting = Attempting(house, work, self.reply, extension, self._seam)
         self._failed: list[Running] = []
         self._current: Running | None = None
         self._unasked: Refusal | None = None
@@ -141,7 +144,7 @@ class Pursuit:
         while isinstance(decision, Try):
             if decision.wait_s:
                 await asyncio.sleep(decision.wait_s)
-            if self._attempts.is_late(clock.now_ms()):
+            if not self.reply.pieces and self._attempts.is_late(clock.now_ms()):
                 return self._gave_up(GiveUp("exhausted", "deadline"))
             decision = await self._tried(decision.index, body)
         return self._gave_up(decision) if isinstance(decision, GiveUp) else decision
@@ -172,13 +175,15 @@ class Pursuit:
             started_ns=clock.now_ns(),
             is_streaming=self.work.is_stream,
         )
-        run.body = body
+        run.body, run.is_resumed = body, bool(self.reply.pieces)
+        if self._seam is not None and run.is_resumed:
+            run.body = self._seam.continued(body, run.candidate)
         unasked = await self._made(run)
         run.ended_ns = clock.now_ns()
         if unasked is not None:
             self._unasked, self._current = unasked, None
             self._skipped.append(_skipped(run, unasked))
-            return self._attempts.skip(index)
+            return self._attempts.skip(index, is_able=is_able if run.is_resumed else None)
         return await self._served(run) if run.fault is None else await self._after(index, run)
 
     async def _made(self, run: Running) -> Refusal | None:
@@ -205,13 +210,24 @@ class Pursuit:
             jitter=random.random(),  # noqa: S311  it spreads retries and guards nothing
             is_budget_left=self._house.budget.is_left,
         )
+        if failure.has_content:
+            decision = self._rescued(index, failure) or decision
         if run.has_content or (failure.error_class == "timeout" and run.is_sent):
             run.usage, _ = await self._billed(billing.partial, run)
         reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
-        self._record(run, run.row(decision.action, reason=reason))
+        row = run.row(decision.action, reason=reason)
+        is_rescued = failure.has_content and isinstance(decision, Try)
+        self._record(run, msgspec.structs.replace(row, is_served=False) if is_rescued else row)
         self._failed.append(run)
         self._current = None
         return decision
+
+    def _rescued(self, index: int, failure: Failure) -> Try | None:
+        """Another candidate that may go on with the answer, where the account allows it and it can be done honestly."""
+        is_meant = self._seam is not None and self._seam.is_possible and self._house.budget.is_left
+        if not is_meant or FAULTS[failure.error_class].other != "yes":
+            return None
+        return self._attempts.rescue(index, is_able)
 
     def _record(self, run: Running, row: Attempt) -> None:
         self.rows.append(row)
@@ -226,13 +242,13 @@ class Pursuit:
         ending = Ending("content_filter" if is_filtered else "complete", run, run.usage, certainty, run.last)
         if not self.work.is_stream:
             ending.head = Head(200, CONTENT_TYPE_JSON, len(self.rows), run.model)
-        elif not run.has_content:
+        elif not self.reply.pieces:
             ending.head = self._attempting.head(run)
         return ending
 
     def _gave_up(self, decision: GiveUp) -> Ending:
         last = self._failed[-1] if self._failed else None
-        if last is not None and last.has_content:
+        if last is not None and (last.has_content or last.is_resumed):
             usage = last.usage or billing.NOTHING_USED
             return Ending("failed_midstream", last, usage, "estimated", refusal=cut_off(last))
         told = verdict(self._failed, decision, candidates_tried=self._attempts.candidates_tried, unasked=self._unasked)
@@ -349,6 +365,8 @@ class Pursuit:
             "tollway-model": end.model,
             "tollway-cost": money.dollars(end.cost_nusd or 0),
         }
+        if self._seam is not None and self._seam.places:
+            fields["tollway-seam"] = ",".join(map(str, self._seam.places))
         return fields | ({"tollway-stop": end.stop} if end.stop else {})
 
     def _attributes(self, ending: Ending) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class Running:
     """The facts of an attempt, filled in on the way. Times are wall-clock nanoseconds.
 
     `body` is the caller's. `tail`: the last bytes sent, where they may be needed; `last`: what goes with the end.
-    `refusal`: no credential opens the candidate. `is_cut`: the request's deadline ended it, not its own limit.
+    `is_resumed`: it goes on with the answer of an attempt before. `refusal`: no credential opens the candidate.
+    `is_cut`: the request's deadline ended it, not its own limit.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Running:
         "has_content",
         "id",
         "is_cut",
+        "is_resumed",
         "is_sent",
         "is_streaming",
         "last",
@@ -69,7 +71,7 @@ class Running:
         self.notes: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
         self.stop_reason = self.model_answered = ""
-        self.has_content = self.is_cut = self.is_sent = False
+        self.has_content = self.is_cut = self.is_sent = self.is_resumed = False
         self.answered_ns = self.first_ns = self.ended_ns = 0
         self.answer_bytes = 0
         self.tokens_output_max = 0
@@ -92,7 +94,9 @@ class Running:
     def failure(self) -> Failure | None:
         """What the state machine is told; None: it did not fail."""
         fault = self.fault
-        return None if fault is None else Failure(fault.error_class, fault.retry_after_s, self.has_content)
+        if fault is None:
+            return None
+        return Failure(fault.error_class, fault.retry_after_s, self.has_content or self.is_resumed)
 
     def was_sent(self) -> None:
         """The request is on the wire: from now on the provider may bill it."""
