@@ -1,11 +1,13 @@
 """What the ledger's benchmark counts is in the journal, and a past reads back as it was written."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from benchmarks.holds import Report, measured, table
 from benchmarks.ledger_history import accounts_of, read_back, write_history
 from benchmarks.ledger_room import (
+    KEY,
     NotEmpty,
     accounts_of_journals,
     close_journal,
@@ -15,9 +17,13 @@ from benchmarks.ledger_room import (
     sqlite_url,
 )
 
+from tollway import clock, ids
 from tollway.ledger.audit.invariants import breaches
+from tollway.ledger.desk import Desk
+from tollway.ledger.journal.block import build
 from tollway.ledger.journal.reading import load
 from tollway.ledger.state import canonical
+from tollway.wire.credit import OpenHold
 from tollway.wire.subjects import journal_of
 
 
@@ -57,3 +63,29 @@ def test_the_table_has_a_line_for_every_load(tmp_path: Path) -> None:
     one = measured("sqlite", sqlite_url(tmp_path), tmp_path, 0.05, 1500)
     shown = table(Report({"load before": "0.1"}, [one]))
     assert shown.count("| sqlite") == len(one.runs) + sum(len(past.runs) for past in one.pasts) + 1 == 9
+
+
+def test_a_hold_does_the_same_work_whatever_the_past(tmp_path: Path) -> None:
+    store = open_journal(sqlite_url(tmp_path))
+    work: list[int] = []
+    for journal, events in ((40, 1_000), (41, 20_000)):
+        write_history(store, journal, events)
+        desk, _ = read_back(store, journal)
+        work.append(calls_of_a_hold(desk, accounts_of(journal)[0]))
+    close_journal(store)
+    assert work[0] == work[1] > 0
+
+
+def calls_of_a_hold(desk: Desk, account: str) -> int:
+    """How many functions are called, C's included, to decide a hold and to build its block."""
+    command = OpenHold(ids.new_id("rq"), account, KEY, 1_000, clock.now_ms() + 60_000, "v1", ("gpt-4o",))
+    now_us, calls = clock.now_ns() // 1000, list[str]()
+    sys.setprofile(lambda _frame, event, _arg: calls.append(event))
+    try:
+        desk.take(command, now_us)
+        (part,) = desk.hand_over()
+        build(desk.journal, desk.head, epoch=1, ts=part.ts, events=part.events)
+    finally:
+        sys.setprofile(None)
+    assert command.hold_id in desk.state.holds
+    return sum(event in ("call", "c_call") for event in calls)
