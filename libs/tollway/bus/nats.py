@@ -19,14 +19,13 @@ from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
-from nats.js import JetStreamContext
-from nats.js import errors as stream_errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from tollway import clock
 from tollway.bus import NOTHING, BusError, Delivery, Handles, Listener, Stored, WrongLastSequenceError
+from tollway.bus.following import Follower
 from tollway.bus.quick import QuickClient, QuickTake
-from tollway.bus.reading import Desk, Ears, Tally, body_of, sealed
+from tollway.bus.reading import Desk, Ears, Tally, sealed
 from tollway.tasks import report, spawn
 from tollway.wire.envelope import Context, unseal
 from tollway.wire.refusals import Refusal, refuse
@@ -72,7 +71,7 @@ class NatsBus:
         self._tokens = count(1)
         self.tally = Tally()
         self._decoders: dict[type[msgspec.Struct], Callable[[Any], Any]] = {}
-        self._followers: list[_Follower] = []
+        self._followers: list[Follower] = []
 
     async def open(self, url: str, *, name: str, user: str, password: str) -> None:
         """Connect and subscribe the inbox."""
@@ -258,7 +257,7 @@ class NatsBus:
         durable: str,
         ack_wait_s: float = 30.0,
         max_in_flight: int = 256,
-    ) -> "_Follower":
+    ) -> Follower:
         """See Bus."""
         config = ConsumerConfig(
             durable_name=durable,
@@ -268,10 +267,32 @@ class NatsBus:
             max_ack_pending=max_in_flight,
             filter_subjects=list(subjects),
         )
-        follower = _Follower(self._client.jetstream(), stream, config, types, callback)
+        inbox = f"{self._inbox}.f{next(self._tokens)}"
+        follower = Follower(self, self._client.jetstream(), stream, config, types, callback, inbox=inbox)
         await follower.start()
         self._followers.append(follower)
         return follower
+
+    async def hear(self, subject: str, take: QuickTake) -> NatsSubscription:
+        """For followers: an inbox of their own, known to the broker."""
+
+        def heard(subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
+            self.tally.messages_in += 1
+            take(subject, reply, data, headers)
+
+        subscription = await self._subscribe(subject, "", heard)
+        await self._subscribed()
+        return subscription
+
+    def send(self, subject: str, reply: str, payload: bytes) -> None:
+        """For followers: bytes as they are. Raises nats.errors.Error."""
+        self.tally.messages_out += 1
+        self._client.put(subject, reply, payload)
+
+    async def ask_bytes(self, subject: str, payload: bytes, *, timeout_s: float) -> None:
+        """For followers: bytes as they are, and wait for any answer. Raises TimeoutError."""
+        if await self._exchange(subject, payload, timeout_s) in ("timeout", "disconnected"):
+            raise TimeoutError
 
     @property
     def client(self) -> Client:
@@ -316,118 +337,6 @@ class _Subscribed:
     async def stop(self) -> None:
         with suppress(errors.Error):
             await self._subscription.unsubscribe()
-
-
-class _Follower:
-    """A durable pull consumer: fetch, hand over in order, fetch again; survives a lost link and a lost consumer."""
-
-    def __init__(
-        self,
-        stream: JetStreamContext,
-        name: str,
-        config: ConsumerConfig,
-        types: Sequence[type[msgspec.Struct]],
-        callback: Callable[[Delivery], Awaitable[None]],
-    ) -> None:
-        self._js = stream
-        self._stream = name
-        self._config = config
-        self._types = types
-        self._callback = callback
-        self._task: asyncio.Task[Any] | None = None
-        self._waiting: asyncio.Timeout | None = None
-        self._pull: JetStreamContext.PullSubscription | None = None
-
-    async def start(self) -> None:
-        """Make sure of the consumer, then read in a task."""
-        subscription = await self._bind()
-        self._task = spawn(self._read(subscription), name=f"follow {self._stream}")
-
-    async def _bind(self) -> JetStreamContext.PullSubscription:
-        info = await self._js.add_consumer(self._stream, self._config)
-        self._pull = await self._js.pull_subscribe_bind(info.name, self._stream)
-        return self._pull
-
-    async def _read(self, subscription: JetStreamContext.PullSubscription) -> None:
-        batch = min(256, self._config.max_ack_pending or 256)
-        while True:
-            try:
-                async with asyncio.timeout(None) as self._waiting:
-                    messages = await subscription.fetch(batch, timeout=FETCH_WAIT_S)
-            except TimeoutError:
-                continue
-            except (errors.Error, stream_errors.APIError) as fault:
-                subscription = await self._again(subscription, fault)
-                continue
-            finally:
-                self._waiting = None
-            for message in messages:
-                await self._hand_over(message)
-
-    def ask_again(self) -> None:
-        """The link is back: a broker that was started anew knows nothing of what we asked before, so ask it now and
-        not when that wait is over."""
-        if self._waiting is not None:
-            self._waiting.reschedule(0)
-
-    async def _again(
-        self, subscription: JetStreamContext.PullSubscription, fault: Exception
-    ) -> JetStreamContext.PullSubscription:
-        """The link or the consumer is gone: wait a little, make sure of it anew."""
-        report("stream reader interrupted", fault)
-        while True:
-            await asyncio.sleep(RECONNECT_WAIT_S)
-            with suppress(errors.Error, stream_errors.Error, TimeoutError):
-                with suppress(errors.Error):
-                    await subscription.unsubscribe()
-                return await self._bind()
-
-    async def _hand_over(self, message: Msg) -> None:
-        read = body_of(message.data, self._types)
-        if read is None:
-            await message.ack()
-            return
-        metadata = message.metadata
-        await self._callback(
-            Delivery(
-                read[0],
-                read[1],
-                message.subject,
-                metadata.sequence.stream,
-                metadata.num_delivered > 1,
-                _quiet(message.ack),
-                _quiet(message.ack_sync),
-                _later(message),
-            )
-        )
-
-    async def stop(self) -> None:
-        """No more deliveries; what was not acknowledged comes again."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        if self._pull is not None:  # else the client's drain waits for a fetch that nobody finishes
-            with suppress(errors.Error):
-                await self._pull.unsubscribe()
-
-
-def _quiet(ack: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
-    """An ack that is lost is repeated by the broker's redelivery."""
-
-    async def acknowledge() -> None:
-        with suppress(errors.Error, TimeoutError):
-            await ack()
-
-    return acknowledge
-
-
-def _later(message: Msg) -> Callable[[float], Awaitable[None]]:
-    async def nak(delay_s: float) -> None:
-        with suppress(errors.Error):
-            await message.nak(delay=delay_s)
-
-    return nak
 
 
 def _give_up(future: asyncio.Future[bytes]) -> None:
