@@ -127,8 +127,10 @@ class Books:
         self._ts_ms = 0
         self._epochs: dict[int, int] = {}
         ends: dict[int, Row] = {}
+        damaged: set[int] = set()
         for row in blocks:
-            self._block(row, ends.get(row[0]))
+            if row[0] not in damaged and not self._block(row, ends.get(row[0])):
+                damaged.add(row[0])  # what follows a broken block says nothing
             ends[row[0]] = row
 
     def _wrong(self, what: str) -> None:
@@ -140,22 +142,27 @@ class Books:
 
     # -- the chain
 
-    def _block(self, row: Row, before: Row | None) -> None:
+    def _block(self, row: Row, before: Row | None) -> bool:
+        """Hold a block to the chain and let its events happen; False if it is not what was written."""
         journal, seq, epoch, ts, prev_hash, stored, n, first_eid, codec, body = row
         self._where = f"journal {journal} block {seq}"
         self.blocks += 1
         seq0, hash0, epoch0, ts0, end0 = _end_of(before)
         packed = struct.pack(HEADER, VERSION, journal, seq, epoch, ts, first_eid, n, codec)
+        known = len(self.breaches)
         self._hold_to(hashlib.sha256(packed + prev_hash + body).digest() == stored, "its hash is not its content's")
         self._hold_to(prev_hash == hash0, "it does not link to the block before")
         self._hold_to(seq == seq0 + 1 and ts > ts0 and first_eid == end0, "numbers or time do not follow")
         self._hold_to(epoch >= epoch0, "an earlier epoch wrote after a later one")
+        if len(self.breaches) > known:
+            return False
         events = json.loads(zlib.decompress(body) if codec else body)
         self._hold_to(len(events) == n, "it holds another number of events than it says")
         self.heads[journal] = (seq, bytes(stored))
         self._ts_ms = ts // 1000
         for event in events:
             self._event(event, journal, epoch)
+        return True
 
     def _event(self, event: dict[str, Any], journal: int, epoch: int) -> None:
         self.events += 1

@@ -13,7 +13,7 @@ NewHouse = Callable[..., House]
 HERE: Final = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A system that is hurt again and again, and is to be whole each time."""
     house = House(tmp_path_factory.mktemp("house"))

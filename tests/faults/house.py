@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -58,6 +59,16 @@ class House(Gateway):
         self._starts: dict[str, int] = {}
         self.faults: list[str] = []
         """What was done to it, in words."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes are told."""
+        return dict(self._environment)
+
+    def begin(self) -> None:
+        """Start without waiting until all is well."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self._environment)
 
     # -- processes
 

@@ -205,15 +205,17 @@ def _ending_of_stream(data: bytes) -> Ending:
 # -- many
 
 
-async def pursue(address: str, wallet: Wallet, ask: Ask, *, keep: Callable[[Try], None]) -> None:
-    """One request, tried again as an SDK does."""
-    for count in range(ask.tries_max):
+async def pursue(address: str, wallet: Wallet, ask: Ask, *, keep: Callable[[Try], None]) -> Try:
+    """One request, tried again as an SDK does; the last try."""
+    count = 0
+    while True:
         tried = await attempt(address, wallet, ask)
         keep(tried)
+        count += 1
         is_retried = tried.ending == "no_answer" or (tried.ending == "refused" and tried.status in RETRIED)
-        if not is_retried:
-            return
-        await asyncio.sleep(min(2.0, 0.25 * 2**count) * random.uniform(0.75, 1.0))
+        if not is_retried or count == ask.tries_max:
+            return tried
+        await asyncio.sleep(min(2.0, 0.125 * 2**count) * random.uniform(0.75, 1.0))
 
 
 KINDS: Final = (
@@ -243,6 +245,8 @@ class Storm:
         kinds: Sequence[Ask] = KINDS,
     ) -> None:
         self.tries: list[Try] = []
+        self.last: list[Try] = []
+        """The last try of each request."""
         self.started = 0
         self._address = address
         self._wallets = wallets
@@ -272,9 +276,12 @@ class Storm:
                     return
                 wallet = self._wallets[number % len(self._wallets)]
                 ask = self._kinds[number % len(self._kinds)]
-                group.create_task(pursue(self._address, wallet, ask, keep=self.tries.append))
+                group.create_task(self._pursue(wallet, ask))
                 self.started += 1
                 await asyncio.sleep(self._pause_s)
+
+    async def _pursue(self, wallet: Wallet, ask: Ask) -> None:
+        self.last.append(await pursue(self._address, wallet, ask, keep=self.tries.append))
 
     def completed(self) -> list[Try]:
         """Tries whose whole answer arrived."""

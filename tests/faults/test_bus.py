@@ -28,6 +28,7 @@ NOTICED_WITHIN_S: Final = 45.0
 FROZEN_S: Final = 5.0
 
 
+@pytest.mark.long
 def test_the_bus_is_killed_while_answers_stream(house: House) -> None:
     wallets = [house.wallet() for _ in range(2)]
     with Storm(house.base_url, wallets, requests=60, rate=15, kinds=STREAMING) as storm:
@@ -40,6 +41,7 @@ def test_the_bus_is_killed_while_answers_stream(house: House) -> None:
     assert audit(house, wallets, storm.tries, stranded_max=4).breaches == []
 
 
+@pytest.mark.long
 def test_the_bus_freezes_for_five_seconds(house: House) -> None:
     wallets = [house.wallet() for _ in range(2)]
     with Storm(house.base_url, wallets, requests=80, rate=12) as storm:

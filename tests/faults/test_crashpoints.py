@@ -12,7 +12,7 @@ from tests.faults.house import House, Wallet
 from tests.faults.load import KINDS, Ask, Storm, attempt_once
 from tollway.crash import CRASHPOINTS
 
-IN_SHORT: Final = ("ledger.in_commit", "ledger.after_commit", "adapter.after_outbox", "ingress.after_hold")
+IN_SHORT: Final = ("ledger.in_commit", "adapter.after_outbox")
 JSON_ONLY: Final = (Ask(), Ask("simulator:echo;delay=40"))
 STRANDED_MAX: Final = 12
 """Requests that may be between their hold and their dispatch when ingress dies, or whose caller had hung up when their

@@ -1,0 +1,96 @@
+"""Data that is not what was written: it is found, named, kept apart from the rest, and repaired from the other copy."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.e2e.gateway import until
+from tests.faults.checker import audit, books_of
+from tests.faults.conftest import NewHouse
+from tests.faults.house import House, Wallet
+from tests.faults.load import Ask, attempt_once, together
+from tollway.wire.subjects import journal_of
+
+
+def ledger(house: House, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """`tollway ledger …` on the house's data: exit code and the last line."""
+    command = [sys.executable, "-m", "tollway.cli", "ledger", *arguments, "--data", str(house.data)]
+    done = subprocess.run(command, env=house.environment, capture_output=True, timeout=110, check=False)
+    lines = done.stdout.decode().strip().splitlines()
+    assert lines, done.stderr.decode()
+    assert lines[-1].startswith("{"), (lines, done.stderr.decode()[-3000:])
+    return done.returncode, json.loads(lines[-1])
+
+
+def flip(house: House, journal: int, *, column: str = "body", at: int = 20) -> int:
+    """Turn one bit of the journal's middle block; its number."""
+    link = sqlite3.connect(house.data / "journal.db", isolation_level=None)
+    seqs = [row[0] for row in link.execute("SELECT seq FROM ledger_block WHERE journal = ? ORDER BY seq", (journal,))]
+    seq = seqs[len(seqs) // 2]
+    stored = link.execute(f"SELECT {column} FROM ledger_block WHERE journal = ? AND seq = ?", (journal, seq)).fetchone()
+    changed = bytearray(stored[0])
+    changed[at % len(changed)] ^= 0x10
+    for (name,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        link.execute(f'DROP TRIGGER "{name}"')
+    link.execute(f"UPDATE ledger_block SET {column} = ? WHERE journal = ? AND seq = ?", (bytes(changed), journal, seq))
+    link.close()
+    house.faults.append(f"a bit of {column} in journal {journal} block {seq}")
+    return int(seq)
+
+
+def two_wallets(house: House) -> tuple[Wallet, Wallet]:
+    """In different journals."""
+    first = house.wallet()
+    while True:
+        second = house.wallet()
+        if journal_of(first.account_id) != journal_of(second.account_id):
+            return first, second
+
+
+def test_a_bit_that_turned_is_found_and_named_its_journal_is_closed_and_repaired_from_the_stream(
+    new_house: NewHouse,
+) -> None:
+    house = new_house()
+    house.start()
+    hurt, other = two_wallets(house)
+    tries = [*together(house.base_url, hurt, [Ask()] * 8), *together(house.base_url, other, [Ask()] * 8)]
+    assert audit(house, [hurt, other], tries).breaches == []
+    assert ledger(house, "verify")[0] == 0
+    house.stop()
+    journal = journal_of(hurt.account_id)
+    seq = flip(house, journal)
+    code, said = ledger(house, "verify")
+    assert code != 0
+    assert f"journal {journal} block {seq}" in json.dumps(said)
+    assert any(f"journal {journal} block {seq}:" in breach for breach in books_of(house).breaches)
+    house.begin()
+    until(lambda: f"journal {journal} is halted" in str(house.missing().get("ledger", "")), within_s=60)
+    assert attempt_once(house.base_url, hurt, Ask(tries_max=1)).status == 503
+    served = attempt_once(house.base_url, other, Ask())
+    assert served.ending == "complete"
+    code, said = ledger(house, "repair", "--from", "stream", "--yes")
+    assert code == 0, said
+    house.until_ready()
+    tries += [served, attempt_once(house.base_url, hurt, Ask())]
+    assert tries[-1].ending == "complete"
+    assert audit(house, [hurt, other], tries, is_tally_whole=False).breaches == []
+    assert ledger(house, "verify")[0] == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_one_damaged_journal_does_not_end_the_others(new_house: NewHouse) -> None:
+    house = new_house()
+    house.start()
+    hurt, other = two_wallets(house)
+    together(house.base_url, hurt, [Ask()] * 4)
+    house.stop()
+    flip(house, journal_of(hurt.account_id), column="hash")
+    house.begin()
+    until(lambda: b"Not ready within" in house.said(), within_s=90)
+    assert f"journal {journal_of(hurt.account_id)} is halted".encode() in house.said()
+    assert attempt_once(house.base_url, other, Ask()).ending == "complete"
