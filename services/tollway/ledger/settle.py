@@ -6,6 +6,7 @@ before; until then it keeps the fact and sends it again.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tollway import ids
@@ -110,6 +111,8 @@ class Settling:
                 await self._cold(desk, fact)
             else:
                 self._settle(desk, fact)
+        if desk is not None:
+            desk.after_commit(lambda: self._tell(body.facts))
         return desk
 
     def _settle(self, desk: Desk, fact: UsageFact) -> None:
@@ -117,7 +120,6 @@ class Settling:
         assert isinstance(events, list), "facts are never refused"
         if events:
             self._room.settled(desk, fact, events)
-        self._tell(desk, fact)
 
     async def _cold(self, desk: Desk, fact: UsageFact) -> None:
         """The hold ended so long ago that only the journal remembers it."""
@@ -125,11 +127,11 @@ class Settling:
         events = compare(fact, found) if found else [conflict(fact, "unknown", "")]
         for event in events:
             desk.post(event, self._room.now_us())
-        self._tell(desk, fact)
 
-    def _tell(self, desk: Desk, fact: UsageFact) -> None:
-        if fact.outbox:
-            desk.after_commit(lambda: self._told[fact.outbox].append(fact.hold_id))
+    def _tell(self, facts: Sequence[UsageFact]) -> None:
+        for fact in facts:
+            if fact.outbox:
+                self._told[fact.outbox].append(fact.hold_id)
 
     def _done(self, delivery: Delivery) -> None:
         self._to_ack.append(delivery)

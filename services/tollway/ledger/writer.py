@@ -234,13 +234,14 @@ def _built(work: Work) -> list[Committed]:
 
 
 def _release(blocks: list[OpenBlock]) -> None:
-    """Answer everybody who waited for these blocks."""
+    """Answer everybody who waited for these blocks. What is told besides goes first, so that it and the replies leave
+    in one write to the bus."""
     for block in blocks:
+        for release in block.releases:
+            release()
         for respond, said in block.replies:
             respond(said)
             crashpoint("ledger.after_some_replies")
-        for release in block.releases:
-            release()
 
 
 def _resolve(future: asyncio.Future[Any], result: Any, fault: Exception | None) -> None:
