@@ -261,6 +261,14 @@ async def test_models_are_listed_with_prices_and_found_by_id(street: Street) -> 
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
 
 
+async def test_models_have_the_fields_that_anthropic_s_clients_read(street: Street) -> None:
+    listed = (await street.client.get("/v1/models")).json()
+    first = listed["data"][0]
+    assert (first["type"], first["display_name"]) == ("model", first["name"])
+    assert first["created_at"].endswith("+00:00")
+    assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (False, first["id"], listed["data"][-1]["id"])
+
+
 async def test_addresses_and_methods_that_do_not_exist_are_said_so_in_the_dialect(street: Street) -> None:
     wrong_method = await street.client.get(CHAT)
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST, OPTIONS")
