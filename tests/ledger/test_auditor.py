@@ -63,7 +63,7 @@ def append(store: JournalStore, events: list[Any], *, journal: int = JOURNAL) ->
 
 def test_an_honest_log_gives_no_finding(store: JournalStore, story: Story, bench: Bench) -> None:
     write_story(store, story)
-    append(store, [ev.StateRooted(accounts=1, digest=st.root(story.state))])
+    append(store, [ev.StateRooted(accounts=1, digest=st.root(story.state), version=st.STATE_VERSION)])
     bench.auditor.round()
     assert (bench.found, bench.trouble) == ([], [])
 
@@ -73,13 +73,20 @@ def test_a_writer_whose_state_is_not_what_its_log_says_is_found(
 ) -> None:
     written = write_story(store, story)
     story.account.available += 1
-    append(store, [ev.StateRooted(accounts=1, digest=st.root(story.state))])
+    append(store, [ev.StateRooted(accounts=1, digest=st.root(story.state), version=st.STATE_VERSION)])
     bench.auditor.round()
     assert bench.found == [
         (JOURNAL, f"journal 11 block {len(written) + 1}: the writer's state was not what its log says")
     ]
     bench.auditor.round()
     assert len(bench.found) == 1, "it is told once"
+
+
+def test_digests_of_another_version_are_not_compared(store: JournalStore, story: Story, bench: Bench) -> None:
+    write_story(store, story)
+    append(store, [ev.StateRooted(accounts=1, digest="of other words", version=st.STATE_VERSION - 1)])
+    bench.auditor.round()
+    assert bench.found == []
 
 
 IMPOSSIBLE: dict[str, Any] = {

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.ledger.story import DOLLAR, PRICE, TOKEN, Story, attempt, ev, extend, kinds, void
-from tollway.ledger.charges import IS_CHARGED, OVERRUN_NUSD_MIN, overrun_max
+from tests.ledger.story import ACCOUNT, DOLLAR, PRICE, TOKEN, Story, attempt, ev, extend, kinds, void
+from tollway.ledger.charges import IS_CHARGED, OVERRUN_NUSD_MIN, UNRECOVERED_NUSD_MIN, is_abused, overrun_max
 from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold
+from tollway.wire.credit import UpdateAccount
 from tollway.wire.usage import Outcome, Usage
 
 EXPIRED_MS = 60_000 + HOLD_GRACE_MS
@@ -91,6 +92,41 @@ def test_a_fact_for_a_hold_that_never_was_is_kept_for_audit_and_the_id_is_spent(
     assert event.reason == "unknown"
     assert story.must(story.fact("rq_never")) == []
     assert story.refused(story.open("rq_never")).code == "hold_conflict"
+
+
+# -- answers that break midway
+
+
+def broken(story: Story, hold: str, cost: int) -> list[object]:
+    """A hold whose answer broke after content; the provider billed the operator for it."""
+    story.with_hold(hold)
+    failed = attempt(completion="stream_failed", operator_cost_nusd=cost)
+    return story.must(story.fact(hold, tokens=10, outcome="failed_midstream", attempts=[failed]))
+
+
+def test_an_account_may_agree_to_pay_for_what_broken_answers_delivered() -> None:
+    story = Story().with_credit(DOLLAR)
+    story.must(UpdateAccount(ACCOUNT, "active", "operator", "u1", is_delivery_charged=True))
+    (event,) = broken(story, "rq_1", 0)
+    assert isinstance(event, ev.HoldSettled)
+    assert event.charged == 10 * TOKEN
+    story.must(UpdateAccount(ACCOUNT, "active", "operator", "u2", is_delivery_charged=False))
+    assert kinds(broken(story, "rq_2", 0)) == [ev.HoldVoided]
+    story.must(UpdateAccount(ACCOUNT, "active", "operator", "u3"))
+    assert kinds(broken(story, "rq_3", 0)) == [ev.HoldVoided]
+
+
+def test_an_account_that_costs_its_operator_too_much_pays_for_broken_answers() -> None:
+    story = Story().with_credit(DOLLAR)
+    assert kinds(broken(story, "rq_1", UNRECOVERED_NUSD_MIN)) == [ev.HoldVoided]
+    assert kinds(broken(story, "rq_2", 1)) == [ev.HoldVoided], "at the limit, not above it"
+    assert kinds(broken(story, "rq_3", 0)) == [ev.HoldSettled]
+    assert story.account.unrecovered == UNRECOVERED_NUSD_MIN + 1
+
+
+def test_a_good_customer_is_forgiven_more() -> None:
+    assert is_abused(unrecovered=6 * DOLLAR, charged=29 * DOLLAR)
+    assert not is_abused(unrecovered=6 * DOLLAR, charged=30 * DOLLAR)
 
 
 # -- more than was held

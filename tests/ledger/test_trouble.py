@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from tests.ledger.house import House, fact
 from tests.ledger.story import DAY_MS
 from tollway.ledger.clockguard import GuardedClock
 from tollway.ledger.durability import Varz, fault_of, sync_fault
+from tollway.ledger.filesystem import kind_of, refuse_network
+from tollway.settings import SettingsError
 from tollway.wire import subjects
 from tollway.wire.credit import HoldOpened
 from tollway.wire.queries import Balance, GetRequest, RequestUsage
@@ -167,6 +170,42 @@ def test_a_database_of_another_time_stops_expiry() -> None:
     assert clocks.guard.may_expire
 
 
+async def test_the_databases_clock_is_asked(house: House) -> None:
+    ledger = await house.ledger()
+    assert ledger.guard.may_expire
+    ledger.guard = GuardedClock(lambda: 10**15, lambda: 0.0)
+    await ledger._compare_clocks()
+    is_sqlite = "TOLLWAY_DATABASE_URL" not in house.environ
+    assert ledger.guard.may_expire == is_sqlite, "SQLite has no clock of its own"
+
+
+# -- where SQLite may lie
+
+
+MOUNTED = [
+    "/dev/vda / ext4 rw 0 0",
+    "server:/x /mnt/share nfs4 rw 0 0",
+    "tmpfs /mnt/share/fast tmpfs rw 0 0",
+    "s:/y /mnt/my\\040share cifs rw 0 0",
+]
+
+
+@pytest.mark.parametrize(
+    ("directory", "kind"),
+    [("/var/x", "ext4"), ("/mnt/share/a", "nfs4"), ("/mnt/share/fast/a", "tmpfs"), ("/mnt/my share/a", "cifs")],
+)
+def test_a_network_filesystem_is_recognised(directory: str, kind: str) -> None:
+    assert kind_of(Path(directory), MOUNTED) == kind
+
+
+def test_sqlite_on_a_network_filesystem_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/x {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr("tollway.ledger.filesystem.MOUNTS", mounts)
+    with pytest.raises(SettingsError, match="network filesystem"):
+        refuse_network(tmp_path / "data")
+
+
 # -- the bus's promise
 
 
@@ -189,8 +228,6 @@ async def test_the_real_bus_is_asked(bus_server: Any) -> None:
 async def test_tables_of_another_version_are_refused_with_what_to_do(
     bus_server: Any, tmp_path: Any, sqlite_database: Callable[[str], str]
 ) -> None:
-    from tollway.settings import SettingsError
-
     (tmp_path / "elsewhere").mkdir()
     async with House(bus_server, sqlite_database, tmp_path / "elsewhere") as house:
         with pytest.raises(SettingsError, match="run 'tollway migrate'"):

@@ -119,13 +119,17 @@ class AdjustBalance(msgspec.Struct, frozen=True):
 
 
 class UpdateAccount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Let an account spend or not. Holds that are open end as they would; new ones are refused with `forbidden`."""
+    """Let an account spend or not. Holds that are open end as they would; new ones are refused with `forbidden`.
+
+    `is_delivery_charged`: whether an answer that breaks midway is charged for what was delivered (None: as it is).
+    """
 
     account_id: str
     status: Literal["active", "suspended", "closed"]
     by: str
     idem: str
     reason: str = ""
+    is_delivery_charged: bool | None = None
 
 
 class Booked(msgspec.Struct, frozen=True):

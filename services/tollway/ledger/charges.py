@@ -24,6 +24,22 @@ IS_CHARGED: Final[dict[Outcome, bool]] = {
 """Which endings are charged. What a provider billed for the others is the operator's cost, recorded and shown."""
 
 
+UNRECOVERED_NUSD_MIN: Final = 5_000_000_000
+UNRECOVERED_DIVISOR: Final = 5
+"""An account that made its operator pay $5.00, and more than a fifth of what it was charged, for calls that broke after
+content had begun, pays for what such calls delivered from then on."""
+
+
+def is_charged(outcome: Outcome, *, is_delivery_charged: bool) -> bool:
+    """The table, and the account's own terms for answers that broke midway."""
+    return IS_CHARGED[outcome] or (outcome == "failed_midstream" and is_delivery_charged)
+
+
+def is_abused(*, unrecovered: int, charged: int) -> bool:
+    """Whether an account costs its operator so much that broken answers are no longer free."""
+    return unrecovered > max(UNRECOVERED_NUSD_MIN, charged // UNRECOVERED_DIVISOR)
+
+
 class Bill(msgspec.Struct, frozen=True):
     """A fact's price. `is_absurd`: the figures could not be true and were not charged."""
 
@@ -31,9 +47,9 @@ class Bill(msgspec.Struct, frozen=True):
     is_absurd: bool = False
 
 
-def bill(fact: UsageFact) -> Bill:
+def bill(fact: UsageFact, *, is_delivery_charged: bool = False) -> Bill:
     """price(usage, price) of a fact, 0 for endings that are not charged and for figures that cannot be true."""
-    if not IS_CHARGED[fact.outcome]:
+    if not is_charged(fact.outcome, is_delivery_charged=is_delivery_charged):
         return Bill(0)
     if not is_sane(fact.usage):
         return Bill(0, is_absurd=True)

@@ -11,7 +11,7 @@ from tollway.ledger.clockguard import GuardedClock
 from tollway.ledger.desk import Desk
 from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold, ExpireLot
 from tollway.ledger.events import StateRooted
-from tollway.ledger.state import root
+from tollway.ledger.state import STATE_VERSION, root
 from tollway.ledger.writer import Writer
 from tollway.wire.subjects import JOURNALS
 
@@ -74,7 +74,9 @@ class Deadlines:
 
     def write_root(self, desk: Desk, now_us: int) -> None:
         """Append `state.root` for what the state is now."""
-        desk.post(StateRooted(accounts=len(desk.state.accounts), digest=root(desk.state)), now_us)
+        desk.post(
+            StateRooted(accounts=len(desk.state.accounts), digest=root(desk.state), version=STATE_VERSION), now_us
+        )
         self._rooted[desk.journal] = (desk.state.events, self._ticks)
         self._room.writer.wake(desk)
 

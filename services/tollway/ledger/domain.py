@@ -13,7 +13,7 @@ import msgspec
 
 from tollway.ledger import events as ev
 from tollway.ledger import spend
-from tollway.ledger.charges import IS_CHARGED, bill, charged_of, operator_cost
+from tollway.ledger.charges import IS_CHARGED, bill, charged_of, is_abused, is_charged, operator_cost
 from tollway.ledger.lots import pick
 from tollway.ledger.state import CLOSED_WINDOW_MS, Account, Closed, Hold, State, apply, payment_key
 from tollway.wire.credit import (
@@ -165,7 +165,12 @@ def _update_account(state: State, command: UpdateAccount, _now_ms: int) -> Event
         return []
     return [
         ev.AccountUpdated(
-            account=command.account_id, status=command.status, by=command.by, idem=idem, reason=command.reason
+            account=command.account_id,
+            status=command.status,
+            by=command.by,
+            idem=idem,
+            reason=command.reason,
+            is_delivery_charged=command.is_delivery_charged,
         )
     ]
 
@@ -352,8 +357,9 @@ def _settle(state: State, fact: UsageFact, _now_ms: int) -> Events | Refusal:
         return _settle_ended(state, fact)
     if hold.account != fact.account_id:
         return [conflict(fact, "account", "")]
-    if IS_CHARGED[fact.outcome]:
-        return [_settled(state.accounts[hold.account], hold, fact)]
+    account = state.accounts[hold.account]
+    if IS_CHARGED[fact.outcome] or is_charged(fact.outcome, is_delivery_charged=_is_delivery_charged(account)):
+        return [_settled(account, hold, fact)]
     report, digest = encoded_report(fact)
     return [
         ev.HoldVoided(
@@ -369,9 +375,13 @@ def _settle(state: State, fact: UsageFact, _now_ms: int) -> Events | Refusal:
     ]
 
 
+def _is_delivery_charged(account: Account) -> bool:
+    return account.is_delivery_charged or is_abused(unrecovered=account.unrecovered, charged=account.charged)
+
+
 def _settled(account: Account, hold: Hold, fact: UsageFact) -> ev.HoldSettled:
     """What the hold covers is charged from it; beyond it, up to the cap, from free credit and then as debt."""
-    priced = bill(fact)
+    priced = bill(fact, is_delivery_charged=True)
     report, digest = encoded_report(fact)
     charged = charged_of(priced.cost, hold.amount)
     overrun = max(0, charged - hold.amount)
@@ -432,10 +442,11 @@ def _settle_expired(state: State, fact: UsageFact) -> Events:
     expired = state.expired[fact.hold_id]
     if expired.account != fact.account_id:
         return [conflict(fact, "account", "")]
-    priced = bill(fact)
+    account = state.accounts[expired.account]
+    priced = bill(fact, is_delivery_charged=_is_delivery_charged(account))
     report, digest = encoded_report(fact)
     charged = charged_of(priced.cost, expired.amount)
-    slices, shortage = pick(state.accounts[expired.account].lots, charged)
+    slices, shortage = pick(account.lots, charged)
     return [
         ev.HoldSettledLate(
             account=expired.account,

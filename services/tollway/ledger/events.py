@@ -70,12 +70,13 @@ class AccountOpened(Event, tag="account.opened", frozen=True):
 
 
 class AccountUpdated(Event, tag="account.updated", frozen=True):
-    """An operator changed whether the account may spend."""
+    """An operator changed whether the account may spend, or its terms for answers that break midway."""
 
     status: Status
     by: str
     idem: str
     reason: str = ""
+    is_delivery_charged: bool | None = None
 
 
 class Granted(Event, frozen=True, kw_only=True):
@@ -251,6 +252,7 @@ class StateRooted(Event, tag="state.root", frozen=True):
 
     accounts: int
     digest: str
+    version: int = 1
 
 
 class LogRepaired(Event, tag="log.repaired", frozen=True):

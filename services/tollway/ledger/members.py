@@ -109,6 +109,14 @@ class Members:
         rows = connection.execute(select(MEMBER.c.node, MEMBER.c.host, MEMBER.c.pid, MEMBER.c.beat))
         return {row.node: Member(row.node, row.host, row.pid, row.beat) for row in rows}
 
+    def database_us(self) -> int | None:
+        """What the database's clock shows, Unix microseconds; None where it is this host's. Raises SQLAlchemyError."""
+        if self._is_sqlite:
+            return None
+        with self._engine.connect() as connection:
+            seconds = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
+        return int(seconds * 1_000_000)
+
     def round(self) -> Round:
         """Beat, bury the dead, claim what is free and fair. Raises OtherHostError, SQLAlchemyError."""
         with self._turn() as connection:

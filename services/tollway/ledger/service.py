@@ -23,6 +23,7 @@ from tollway.ledger.copy_nats import NatsCopy
 from tollway.ledger.deadlines import Deadlines
 from tollway.ledger.desk import Desk
 from tollway.ledger.durability import sync_fault
+from tollway.ledger.filesystem import refuse_network
 from tollway.ledger.handlers import HANDLERS, handlers_of
 from tollway.ledger.journal.block import Block, DamagedError, Head, build, head_of
 from tollway.ledger.journal.reading import load, replay
@@ -54,6 +55,7 @@ TROUBLE_S: Final = 10.0
 """Whoever is in trouble tries again and says so within this: what was not heard of for so long is over."""
 REMEMBERED_JOURNALS_MAX: Final = 100_000
 RETRY_HALTED_S: Final = 5.0
+CLOCK_CHECK_S: Final = 60.0
 SYNC_CHECK_S: Final = 30.0
 _BUSY: Final = refuse("ledger_busy", retry_after_s=1)
 _STALLED: Final = refuse("ledger_unavailable", "The ledger's database does not answer.", retry_after_s=1)
@@ -87,6 +89,7 @@ class Ledger:
         self._mine: frozenset[int] = frozenset()
         self._bus_fault = "the bus's durability was not checked yet"
         self._round_s = 0.0
+        self._clock_s = 0.0
         self._trouble_kind = ""
         self._trouble_s = 0.0
         self._loop = asyncio.get_running_loop()
@@ -97,6 +100,8 @@ class Ledger:
     async def start(self) -> None:
         """Open the databases, join the members, own what is free, serve it."""
         told = self.edge.settings
+        if not told.database_url:
+            refuse_network(told.data_dir)
         for part in ("journal", "views"):
             await asyncio.to_thread(_check_tables, told.database(part), part)
         self.journal = JournalStore(open_engine(told.database("journal"), is_writer=True))
@@ -125,6 +130,7 @@ class Ledger:
         )
         self._members = Members(self.journal, node=told.node, monotonic_s=clock.monotonic_s)
         await self.writer.run(self._members.join)
+        await self._compare_clocks()
         await self._round()
         self._tasks = [
             spawn(self._rounds(), name="ledger members"),
@@ -132,8 +138,16 @@ class Ledger:
             spawn(self._retry(), name="ledger halted"),
             spawn(self._watch_bus(), name="ledger bus check"),
         ]
+        self._show()
         await asyncio.gather(*self._owning.values())
         self.auditor.start()
+
+    def _show(self) -> None:
+        """Gauges, read when they are scraped."""
+        gauge = self.edge.telemetry.gauge
+        gauge("tollway_holds_open").read = lambda: sum(len(desk.state.holds) for desk in list(self.desks.values()))
+        gauge("tollway_relay_lag").read = lambda: self.relay.lag if self.relay else 0
+        gauge("tollway_views_lag").read = lambda: self.projector.lag
 
     def _relay(self) -> Relay | None:
         if not isinstance(self.bus, NatsBus):
@@ -148,6 +162,19 @@ class Ledger:
         while True:
             await asyncio.sleep(BEAT_S)
             await self._round()
+            if clock.monotonic_s() - self._clock_s > CLOCK_CHECK_S:
+                await self._compare_clocks()
+
+    async def _compare_clocks(self) -> None:
+        """The database's clock is the second opinion that expiry needs."""
+        self._clock_s = clock.monotonic_s()
+        try:
+            theirs: int | None = await self.writer.run(self._members.database_us)
+        except SQLAlchemyError as fault:
+            self._trouble(type(fault).__name__)
+            return
+        if theirs is not None:
+            self.guard.compare(theirs)
 
     async def _round(self) -> None:
         """Beat; take what was gained, give up what is too much. Whatever was lost means that we are fenced."""

@@ -17,6 +17,8 @@ from tollway.ledger.spend import KeySpend
 
 CLOSED_WINDOW_MS: Final = 600_000
 """Ended holds are remembered for one to two of these windows; new holds with older ids are refused."""
+STATE_VERSION: Final = 2
+"""Raised when events come to mean another state: digests and snapshots of other versions are not compared or used."""
 EXPIRED_KEPT_MS: Final = 30 * 86_400_000
 """How long an expired hold waits for a late fact: as long as USAGE keeps facts."""
 
@@ -26,7 +28,8 @@ Ending: TypeAlias = Literal["settled", "voided", "settled_late"]
 class Account(msgspec.Struct):
     """One account's sub-ledgers, its lots in burn order, and what its keys spent.
 
-    `available + held - debt = purchased + granted + adjusted - reversed - charged - expired`.
+    `available + held - debt = purchased + granted + adjusted - reversed - charged - expired`. `unrecovered` is what
+    its broken calls cost the operator.
     """
 
     available: int = 0
@@ -38,7 +41,9 @@ class Account(msgspec.Struct):
     charged: int = 0
     expired: int = 0
     adjusted: int = 0
+    unrecovered: int = 0
     lots_made: int = 0
+    is_delivery_charged: bool = False
     status: ev.Status = "active"
     lots: list[Lot] = []
     keys: dict[str, KeySpend] = {}
@@ -188,7 +193,10 @@ def _account_opened(state: State, event: ev.AccountOpened) -> None:
 
 
 def _account_updated(state: State, event: ev.AccountUpdated) -> None:
-    _account(state, event.account).status = event.status
+    account = _account(state, event.account)
+    account.status = event.status
+    if event.is_delivery_charged is not None:
+        account.is_delivery_charged = event.is_delivery_charged
     state.idem[event.idem] = 0
 
 
@@ -355,6 +363,7 @@ def _charge(state: State, account: Account, event: ev.HoldSettled | ev.HoldSettl
         _take(account, event.lots)
     account.debt += event.debt
     account.charged += event.charged
+    account.unrecovered += event.operator_cost
     state.system.revenue += event.charged + event.written_off
     state.system.writeoff -= event.written_off
 
@@ -370,6 +379,7 @@ def _hold_settled_late(state: State, event: ev.HoldSettledLate) -> None:
 def _hold_voided(state: State, event: ev.HoldVoided) -> None:
     hold = state.holds.pop(event.hold)
     _unhold(state, hold)
+    state.accounts[hold.account].unrecovered += event.operator_cost
     state.closed[event.hold] = Closed("voided", hold.account, 0, event.digest)
 
 

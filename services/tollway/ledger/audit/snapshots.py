@@ -18,7 +18,7 @@ from tollway.ledger.audit.keys import Signer, is_signed
 from tollway.ledger.journal.block import Head, head_of
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.tables import SNAPSHOT
-from tollway.ledger.state import State, canonical
+from tollway.ledger.state import STATE_VERSION, State, canonical
 
 KEPT: Final = 2
 BYTES_MAX: Final = 1 << 31
@@ -34,7 +34,7 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True):
 
 
 def _message(journal: int, seq: int, block_hash: bytes, digest: bytes) -> bytes:
-    return b"tollway snapshot 1" + journal.to_bytes(2) + seq.to_bytes(8) + block_hash + digest
+    return b"tollway snapshot %d" % STATE_VERSION + journal.to_bytes(2) + seq.to_bytes(8) + block_hash + digest
 
 
 def save(engine: Engine, signer: Signer, state: State, head: Head) -> None:
