@@ -256,6 +256,32 @@ def test_an_error_event_is_no_success(dialect: DialectName) -> None:
     assert not any(end in event for end in (b"[DONE]", b"message_stop", b"response.completed"))
 
 
+def test_an_error_event_says_its_class_in_the_dialect_s_word() -> None:
+    """Coding agents look for `overloaded_error` to try again."""
+    for dialect, word in (("anthropic_messages", b"overloaded_error"), ("openai_chat", b"service_unavailable_error")):
+        event = error_event(dialect, refuse("upstream_error", details={"class": "overloaded"}), "rq_1")
+        assert word in event
+        assert b'"code":"upstream_error"' in event
+
+
+CODES = [
+    (429, b'{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}', "rate_limit_exceeded"),
+    (
+        400,
+        b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long"}}',
+        "context_length",
+    ),
+    (400, b'{"error":{"code":400,"message":"The input token count exceeds the maximum"}}', "context_length"),
+    (404, b'{"type":"error","error":{"type":"not_found_error","message":"model: none"}}', "model_not_found"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "code"), CODES)
+def test_openai_clients_get_the_codes_that_they_act_on(status: int, body: bytes, code: str) -> None:
+    fault = made("openai_chat", "anthropic_messages").fault(status, {}, body, now_ms=NOW_MS)
+    assert json.loads(fault.body)["error"]["code"].startswith(code)
+
+
 def test_a_receipt_is_a_comment() -> None:
     assert (
         receipt_comment({"tollway-cost": "0.000012", "tollway-model": "a:b"})

@@ -11,7 +11,7 @@ from tollway.dialects import bodies, classify, waits
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Passing, Tally
 from tollway.dialects.exchange import NO_HEADERS, Outgoing, Served, Step
-from tollway.dialects.faults import STATUS_WITHOUT_ANSWER, ErrorClass, Fault
+from tollway.dialects.faults import CODES, STATUS_WITHOUT_ANSWER, ErrorClass, Fault
 from tollway.dialects.rows import ProviderRow
 from tollway.dialects.sse import Frame, Overlong, Splitter
 from tollway.wire.plan import Surface
@@ -35,7 +35,8 @@ class Setting(msgspec.Struct, frozen=True):
     def fault(self, error_class: ErrorClass, status: int, said: Said, *, retry_after_s: float | None = None) -> Fault:
         """A fault with its body in the client's dialect. `status` below 400: the provider sent none."""
         shown = status if status >= 400 else STATUS_WITHOUT_ANSWER[error_class]
-        body = self.client.write_error(shown, said, self.request_id)
+        told = said if said.code else msgspec.structs.replace(said, code=CODES.get(error_class, ""))
+        body = self.client.write_error(shown, told, self.request_id)
         return Fault(error_class, shown, said.message, said.code or said.kind, retry_after_s, body)
 
     def unusable(self, status: int, tally: Tally, what: str) -> Fault:

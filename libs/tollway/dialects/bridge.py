@@ -21,7 +21,7 @@ from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Passing
 from tollway.dialects.embedding import EmbeddingBridge, EmbeddingClient, EmbeddingProvider
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, CONTENT_TYPE_SSE, Intake, Outgoing, Served, Step
-from tollway.dialects.faults import Fault
+from tollway.dialects.faults import STATUS_WITHOUT_ANSWER, Fault
 from tollway.dialects.gemini import embeddings as gemini_embeddings
 from tollway.dialects.hub import HubBridge
 from tollway.dialects.passing import PassingBridge
@@ -122,9 +122,16 @@ def write_refusal(dialect: DialectName, refusal: Refusal, request_id: str) -> by
     return DIALECTS[dialect].write_error(refusal.rule.status, _said(dialect, refusal), request_id)
 
 
+_STATUS_BY_CLASS: Final[dict[str, int]] = {**STATUS_WITHOUT_ANSWER}
+
+
 def error_event(dialect: DialectName, refusal: Refusal, request_id: str) -> bytes:
-    """The in-band error of a begun stream; no success terminator."""
-    return DIALECTS[dialect].write_error_event(refusal.rule.status, _said(dialect, refusal), request_id)
+    """The in-band error of a begun stream; no success terminator. A class in `details` gives it the dialect's word."""
+    status = _STATUS_BY_CLASS.get(refusal.details.get("class", ""))
+    if status is None:
+        return DIALECTS[dialect].write_error_event(refusal.rule.status, _said(dialect, refusal), request_id)
+    said = Said(refusal.message, "", refusal.code, refusal.param)
+    return DIALECTS[dialect].write_error_event(status, said, request_id)
 
 
 def error_event_of(dialect: DialectName, status: int, body: bytes, request_id: str) -> bytes:

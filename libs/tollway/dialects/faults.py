@@ -99,3 +99,12 @@ STATUS_WITHOUT_ANSWER: Final[dict[ErrorClass, int]] = {
     "retryable_conflict": 409,
 }
 """What the client gets where the provider sent no error status of its own (error in a 200, no answer at all)."""
+
+CODES: Final[dict[ErrorClass, str]] = {
+    "rate_limit": "rate_limit_exceeded",
+    "quota": "insufficient_quota",
+    "model_missing": "model_not_found",
+    "context_length": "context_length_exceeded",
+    "content_policy": "content_policy_violation",
+}
+"""OpenAI's words for classes that its clients act on, said where the provider's dialect has no such word."""
