@@ -1,6 +1,8 @@
 """Streams that we end ourselves, read back by the SDKs' own rules."""
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from tests.adapter.conftest import Bench, candidate
 from tests.adapter.test_streams import Purse
 from tollway.adapter.endings import length_ending
 from tollway.adapter.extending import choices_of, tokens_used
+from tollway.adapter.pursuit import Pursuit
 from tollway.wire.plan import DialectName
 
 BODIES: dict[DialectName, dict[str, object]] = {
@@ -39,6 +42,28 @@ async def test_a_stream_without_credit_ends_well_formed_in_every_dialect(bench: 
     assert (answer.end.outcome, answer.end.stop) == ("credit_exhausted", "insufficient_credits")
     assert answer.end.refusal is None
     CHECKS[dialect](events(answer.data), answer.data)
+
+
+async def test_a_client_that_hangs_up_while_the_end_is_counted_leaves_no_hold_open(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting, billed = asyncio.Event(), Pursuit._billed
+
+    async def slow(self: Pursuit, *args: Any) -> Any:
+        counting.set()
+        await asyncio.sleep(0.2)
+        return await billed(self, *args)
+
+    monkeypatch.setattr(Pursuit, "_billed", slow)
+    purse = Purse(bench, grants=0)
+    await purse.open()
+    model = candidate("echo;chunks=100;size=12000;delay=2")
+    work = bench.work(model, is_stream=True, tokens_output_cap=1000, tokens_output_wanted=8000)
+    answer = await bench.send(work)
+    await counting.wait()
+    bench.cancel(answer)
+    assert (await bench.fact(answer)).outcome == "credit_exhausted"
+    assert bench.adapter.in_flight == 0
 
 
 def _check_chat(found: list[dict[str, object]], data: bytes) -> None:

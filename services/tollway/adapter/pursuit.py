@@ -125,10 +125,13 @@ class Pursuit:
             self.task.uncancel()
             return await self._broken_off(self._stopped)
         except LinkLostError:
+            self._is_ending = True  # a cancellation that comes while it is counted is too late
             return await self._broken_off("gateway_failed")
         except CreditExhaustedError:
+            self._is_ending = True
             return await self._exhausted()
         except Exception as fault:  # noqa: BLE001  a bug must not leave a hold open and a caller waiting
+            self._is_ending = True
             report("work failed", fault)
             ending = await self._broken_off("gateway_failed")
             ending.refusal = refuse("internal_error")
