@@ -25,7 +25,12 @@ CORE: Final = (
     "tests/ledger/test_expiry.py",
     "tests/ledger/test_reference.py",
 )
-SERVICE: Final = ("tests/ledger/test_service.py", "tests/ledger/test_trouble.py", "tests/ledger/test_journal.py")
+SERVICE: Final = (
+    "tests/ledger/test_desk.py",
+    "tests/ledger/test_service.py",
+    "tests/ledger/test_trouble.py",
+    "tests/ledger/test_journal.py",
+)
 
 MUTANTS: Final = (
     Mutant(
