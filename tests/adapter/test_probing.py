@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.adapter.conftest import ACCOUNT, Bench, RawProvider, candidate
 from tollway.wire import subjects
+from tollway.wire.plan import DialectName
 from tollway.wire.probe import Probed, ProbeProvider
 
 
@@ -30,7 +33,24 @@ async def test_a_provider_that_answers_is_reachable_and_was_sent_one_token(bench
         assert (answer.is_reachable, answer.status, answer.problem) == (True, 200, "")
         [request] = provider.requests
     assert b"POST /v1/chat/completions" in request
-    assert b'"max_tokens": 1' in request
+    assert b'"max_tokens":1' in request
+
+
+@pytest.mark.parametrize(
+    ("dialect", "address", "limit"),
+    [
+        ("openai_responses", b"POST /v1/responses ", b'"max_output_tokens":16'),
+        ("anthropic_messages", b"POST /v1/messages ", b'"max_tokens":1'),
+        ("gemini", b"POST /v1/models/m:generateContent ", b'"maxOutputTokens":1'),
+    ],
+)
+async def test_it_is_asked_in_its_own_dialect(bench: Bench, dialect: DialectName, address: bytes, limit: bytes) -> None:
+    async with RawProvider(answering("200 OK")) as provider:
+        answer = await probed(bench, provider.candidate(dialect=dialect))
+        assert answer.is_reachable
+        [request] = provider.requests
+    assert address in request
+    assert limit in request
 
 
 async def test_a_refused_key_is_said_in_our_words(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Trying a provider out for its owner: the smallest request there is, through the same door as real ones.
+"""Trying a provider out for its owner: the smallest request of its dialect, through the same door as real ones.
 
 Address rules, pinning, TLS and the key are those of a real call. What the provider says is not passed on: only its
 status, and of a failure our own words.
@@ -6,15 +6,17 @@ status, and of a failure our own words.
 
 import json
 from asyncio import timeout
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tollway import clock
 from tollway.adapter.connection import UpstreamError
 from tollway.adapter.credentials import Way
 from tollway.bus import Handles
+from tollway.dialects.bridge import Outgoing, bridge
+from tollway.dialects.rows import ProviderRow
 from tollway.wire import subjects
 from tollway.wire.envelope import Context
-from tollway.wire.plan import DialectName
+from tollway.wire.plan import Candidate, DialectName
 from tollway.wire.probe import Probed, ProbeProvider
 from tollway.wire.refusals import Refusal
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 20.0
-_PATHS: Final[dict[DialectName, str]] = {"openai_chat": "/chat/completions", "anthropic_messages": "/messages"}
+_LEAST: Final[dict[DialectName, int]] = {"openai_responses": 16}
+"""Output tokens below which a dialect's providers refuse; elsewhere one is enough."""
+
 _WORDS: Final[dict[int, str]] = {
     401: "the provider does not take the key",
     403: "the provider does not take the key",
@@ -43,12 +47,14 @@ async def probe_provider(room: "Adapter", command: ProbeProvider, _context: Cont
 
 
 async def _tried(room: "Adapter", way: Way, command: ProbeProvider) -> tuple[int | None, str]:
-    path = _PATHS.get(command.candidate.dialect, _PATHS["openai_chat"]) + way.query
-    headers = {"content-type": "application/json", **way.headers}
+    asked = _asked(way.row, command.candidate)
+    if isinstance(asked, Refusal):
+        return None, asked.message
+    headers = {"content-type": "application/json", **asked.headers, **way.headers}
     try:
         async with timeout(ANSWER_S):
             answer = await room.upstream.call(
-                way.target, path, headers, _question(command.candidate.model_sent), connect_s=CONNECT_S
+                way.target, asked.path + way.query, headers, asked.body, connect_s=CONNECT_S
             )
     except TimeoutError:
         return None, f"no answer within {ANSWER_S:g} s"
@@ -60,9 +66,14 @@ async def _tried(room: "Adapter", way: Way, command: ProbeProvider) -> tuple[int
     return answer.status, _WORDS.get(answer.status, "" if answer.status < 400 else f"the provider said {answer.status}")
 
 
-def _question(model: str) -> bytes:
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 1}
-    return json.dumps(body).encode()
+def _asked(row: ProviderRow, candidate: Candidate) -> Outgoing | Refusal:
+    """The question in the provider's dialect."""
+    made = bridge("openai_chat", candidate.dialect, row)
+    if isinstance(made, Refusal):
+        return made
+    model, message = candidate.model_sent, {"role": "user", "content": "ping"}
+    body = {"model": model, "messages": [message], "max_tokens": _LEAST.get(candidate.dialect, 1)}
+    return made.request(json.dumps(body).encode(), model_sent=model, tokens_output_cap=None, is_stream=False)
 
 
 def probe_handler(pool: str) -> Handles:

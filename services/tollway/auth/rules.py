@@ -31,6 +31,7 @@ SURFACES: Final[dict[tuple[str, str], str]] = {
     ("openai", "models"): "models",
     ("anthropic", "messages"): "messages",
     ("anthropic", "count-tokens"): "count_tokens",
+    ("gemini", "generate-content"): "chat",
 }
 """What a custom provider may say it speaks, and the bus's word for it."""
 

@@ -4,20 +4,22 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from tollway.dialects.providers import surface_dialects
 from tollway.ingress.management.caller import AtDesk, Desk
 from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.resources import ERRORS, MISSING
 from tollway.ingress.management.shapes import Shown
 from tollway.wire import subjects
-from tollway.wire.access import ApiSurface, CustomProvider, Principal
+from tollway.wire.access import CustomProvider, Principal
 from tollway.wire.management import DescribeAccess, GetResource, Provider, Resource
 from tollway.wire.money import dollars
-from tollway.wire.plan import Candidate, ListModels, ModelCard, ModelList
+from tollway.wire.plan import Candidate, DialectName, ListModels, ModelCard, ModelList
 from tollway.wire.probe import Probed, ProbeProvider
 from tollway.wire.refusals import refuse
 
 MODELS_TIMEOUT_S: Final = 5.0
 PROBE_TIMEOUT_S: Final = 30.0
+CHATTING: Final[tuple[DialectName, ...]] = ("openai_chat", "openai_responses", "anthropic_messages", "gemini")
 
 
 class ModelShown(Shown):
@@ -108,7 +110,7 @@ async def _candidate(desk: Desk, face: Provider) -> Candidate:
         model=model,
         model_name=model,
         model_sent=model,
-        dialect="anthropic_messages" if _speaks_anthropic_only(provider) else "openai_chat",
+        dialect=_dialect(provider),
         credential_id=key.id if key else "",
         is_managed=False,
         base_url=provider.base_url,
@@ -117,9 +119,7 @@ async def _candidate(desk: Desk, face: Provider) -> Candidate:
     )
 
 
-def _speaks_anthropic_only(provider: CustomProvider) -> bool:
-    return all(map(_is_anthropic, provider.surfaces))
-
-
-def _is_anthropic(surface: ApiSurface) -> bool:
-    return surface.format == "anthropic"
+def _dialect(provider: CustomProvider) -> DialectName:
+    """The one to ask in: OpenAI's chat if it is spoken, else another that chats."""
+    spoken = frozenset(surface_dialects((each.format, each.surface) for each in provider.surfaces).values())
+    return next((dialect for dialect in CHATTING if dialect in spoken), "openai_chat")
