@@ -140,6 +140,11 @@ class Supervisor:
         _signal(kept, signal.SIGKILL)
         await _ended(kept, KILLED_WITHIN_S)
 
+    def restart(self, name: str) -> None:
+        """End a program's process, so that another is started in its place."""
+        if name in self._kept:
+            _signal(self._kept[name], signal.SIGTERM)
+
     def kill(self) -> None:
         """End everything now; what was acknowledged is durable and what was not is repeated at the next start."""
         for kept in self._kept.values():

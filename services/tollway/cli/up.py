@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Final
 
 import httpx
 import msgspec
 
 from tollway import clock, settings
-from tollway.cli import bootstrap, bus_table, embedded_nats, migrate, programs
+from tollway.cli import bootstrap, bus_table, bus_watch, embedded_nats, migrate, programs
 from tollway.cli.bootstrap import first_account
 from tollway.cli.environment import environment_of
 from tollway.cli.errors import CommandError
@@ -103,6 +104,7 @@ class _Run:
         self._options = options
         self._stop = asyncio.Event()
         self._supervisor = Supervisor(say=say)
+        self._watching: asyncio.Task[None] | None = None
 
     async def main(self) -> None:
         """Start, wait for the end, drain. Raises CommandError when the start fails."""
@@ -112,6 +114,8 @@ class _Run:
             await self._unless_stopped(self._start())
             await self._stop.wait()
         finally:
+            if self._watching is not None:
+                self._watching.cancel()
             await self._supervisor.drain(programs.stages(self._options))
 
     def _told_to_stop(self) -> None:
@@ -152,6 +156,9 @@ class _Run:
         command = embedded_nats.write_config(self._place, ports=self._state.ports, passwords=self._state.passwords)
         self._supervisor.start(programs.nats_program(self._place, command, self._options))
         await make_streams(self._nats_url(), password=self._state.passwords["setup"])
+        monitor_url = f"http://{embedded_nats.LOOPBACK}:{self._state.ports['nats_monitor']}"
+        restart = partial(self._supervisor.restart, programs.NATS)
+        self._watching = spawn(bus_watch.watch(monitor_url, self._place.jetstream, restart, say), name="watch the bus")
 
     def _start_services(self) -> None:
         if self._options.is_simulator_wanted:

@@ -28,16 +28,27 @@ async def sync_fault(monitor_url: str) -> str:
     """Why the bus's streams are not durable, in words; "" if they are, or if no monitor is known."""
     if not monitor_url:
         return ""
-    return await asyncio.to_thread(_look, f"{monitor_url.rstrip('/')}/varz")
+    return await asyncio.to_thread(_look, monitor_url.rstrip("/"))
 
 
-def _look(url: str) -> str:
+def _look(monitor_url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  the operator's own address
+        with urllib.request.urlopen(f"{monitor_url}/varz", timeout=TIMEOUT_S) as answer:  # noqa: S310  operator's own
             told = msgspec.json.decode(answer.read(), type=Varz)
+        return fault_of(told) or _write_fault(monitor_url)
     except (OSError, msgspec.DecodeError, urllib.error.URLError):
         return "the bus's monitor does not answer, so nobody knows whether its streams are durable"
-    return fault_of(told)
+
+
+def _write_fault(monitor_url: str) -> str:
+    """Whether a stream takes no messages any more: after one failed write nats-server (2.15) refuses all that follow
+    until it is started again, also when the disk has room. Its other ailments are not ours to judge."""
+    try:
+        with urllib.request.urlopen(f"{monitor_url}/healthz", timeout=TIMEOUT_S):  # noqa: S310  operator's own
+            return ""
+    except urllib.error.HTTPError as fault:
+        is_broken = b"write error" in fault.read()
+        return "the bus cannot write its streams: free its disk and start it again" if is_broken else ""
 
 
 def fault_of(told: Varz) -> str:
