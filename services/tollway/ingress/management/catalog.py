@@ -121,5 +121,5 @@ async def _candidate(desk: Desk, face: Provider) -> Candidate:
 
 def _dialect(provider: CustomProvider) -> DialectName:
     """The one to ask in: OpenAI's chat if it is spoken, else another that chats."""
-    spoken = frozenset(surface_dialects((each.format, each.surface) for each in provider.surfaces).values())
+    spoken: set[DialectName] = set(surface_dialects((each.format, each.surface) for each in provider.surfaces).values())
     return next((dialect for dialect in CHATTING if dialect in spoken), "openai_chat")
