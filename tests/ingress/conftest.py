@@ -15,7 +15,7 @@ from tollway.bus.memory import Broker, MemoryBus
 from tollway.ingress.admission import Admission
 from tollway.ingress.app import App
 from tollway.ingress.exchange import Message, Receive, Send
-from tollway.ingress.life import Journey, PlanKey
+from tollway.ingress.journey import Journey, PlanKey
 from tollway.ingress.replay import Replays
 from tollway.ingress.tuning import Tuning
 from tollway.ingress.waiting import WaitingRoom

@@ -1,9 +1,17 @@
 """The only street door: HTTP in, the life of one request, HTTP out. Nothing durable is kept here.
 
-Read in this order: `domain` (pure: how much to hold, how long, what to answer with), `surfaces` (which address speaks
-which dialect), `exchange` (one HTTP exchange), `admission` (who is let in when), `replay` (one call per
-Idempotency-Key), `waiting` (pieces on their way to an exchange), `giving_back` (holds that nobody needs), `life` (the
-request from its head to its receipt),
-`telling` (what is logged, traced and counted of it), `models` (`/v1/models` and token counts), `app` (the ASGI
-application), `server` (uvicorn), `handlers` (the service), `management` (the `/api` plane).
+Read in this order
+    domain       pure: how much to hold, how long, what to answer with. `counting`: an exact count where that matters.
+    surfaces     which address speaks which dialect.
+    exchange     one HTTP exchange.
+    admission    who is let in when. `tuning`: what of it the operator may set.
+    replay       one call per Idempotency-Key.
+    waiting      pieces on their way to an exchange.
+    giving_back  holds that nobody needs.
+    journey      what is known of a request on its way.
+    life         the request from its head to its receipt. `way_out`: the answer, piece by piece.
+    telling      what is logged, traced and counted of it.
+    models       `/v1/models` and token counts.
+    app          the ASGI application. `protocol` and `server`: uvicorn behind a guard.
+    handlers     the service. `management`: the `/api` plane.
 """

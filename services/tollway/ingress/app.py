@@ -12,7 +12,8 @@ from tollway import ids
 from tollway.dialects.bridge import CONTENT_TYPE_JSON
 from tollway.ingress import models
 from tollway.ingress.exchange import Exchange, Message, Receive, Send
-from tollway.ingress.life import House, Journey, live
+from tollway.ingress.journey import House, Journey
+from tollway.ingress.life import live
 from tollway.ingress.surfaces import COUNT_TOKENS, DOORS, MODELS, dialect_at
 from tollway.tasks import report
 from tollway.telemetry import Telemetry

@@ -9,7 +9,8 @@ from tollway.bus import Handles
 from tollway.ingress import waiting
 from tollway.ingress.admission import Admission
 from tollway.ingress.app import App
-from tollway.ingress.life import ASKING, Journey, PlanKey, ask_patiently
+from tollway.ingress.journey import Journey, PlanKey
+from tollway.ingress.life import ASKING, ask_patiently
 from tollway.ingress.management import management_app
 from tollway.ingress.replay import Replays
 from tollway.ingress.server import Door
@@ -35,7 +36,7 @@ ROLES: Final = ("auth", "router", "adapter", "ledger")
 
 
 class Ingress:
-    """See `tollway.runtime.Service` and `tollway.ingress.life.House`."""
+    """See `tollway.runtime.Service` and `tollway.ingress.journey.House`."""
 
     def __init__(self, edge: Edge) -> None:
         self.bus = edge.bus

@@ -8,26 +8,23 @@ a provider before the hold is durable.
 
 import asyncio
 from contextvars import ContextVar
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from tollway import clock, ids
 from tollway.bus import NOTHING, Bus, BusError
 from tollway.crash import crashpoint
-from tollway.dialects.bridge import CONTENT_TYPE_SSE, Intake, error_event, error_event_of, read_intake
+from tollway.dialects.bridge import Intake, read_intake
 from tollway.ingress import domain
-from tollway.ingress.admission import Admission
 from tollway.ingress.counting import counted
 from tollway.ingress.exchange import Exchange
 from tollway.ingress.giving_back import give_back
-from tollway.ingress.replay import Lead, Record, Replays, replay
-from tollway.ingress.surfaces import Door
-from tollway.ingress.tuning import Tuning
-from tollway.ingress.waiting import OUTCOME_OF_LOSS, Loss, Wait, WaitingRoom
-from tollway.remember import Remembered
+from tollway.ingress.journey import Admitted, House, Journey, PlanKey
+from tollway.ingress.replay import Lead, Record, replay
+from tollway.ingress.waiting import OUTCOME_OF_LOSS, Wait
+from tollway.ingress.way_out import relay, say_no
 from tollway.tasks import spawn
-from tollway.telemetry import Begun
 from tollway.wire import keys, subjects
 from tollway.wire.access import Principal
 from tollway.wire.credit import HoldOpened, OpenHold, VoidHold
@@ -35,7 +32,7 @@ from tollway.wire.envelope import Context
 from tollway.wire.plan import Plan
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Outcome, Witness
-from tollway.wire.work import BODY_INLINE_BYTES_MAX, WINDOW_BYTES, Credit, End, Head, Piece, Work
+from tollway.wire.work import BODY_INLINE_BYTES_MAX, Work
 
 ASK_TIMEOUT_S = 2.0
 PATIENCE_S = 0.45
@@ -43,8 +40,6 @@ PATIENCE_S = 0.45
 RETRY_PAUSE_S = 0.05
 BACKSTOP_S = 1.0
 REDISPATCHES_MAX = 2
-WAITING = b": waiting\n\n"
-"""A comment of server-sent events, which clients ignore."""
 WITNESS_TIMEOUT_S = 5.0
 WITNESS_PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30)
 
@@ -54,95 +49,12 @@ ASKING: ContextVar[Context] = ContextVar("asking", default=NOTHING)
 """The request on whose behalf a verdict or a plan is asked for: what is remembered is keyed without it."""
 
 
-class PlanKey(msgspec.Struct, frozen=True):
-    """What a plan depends on, besides health. The principal is told by its key and version."""
-
-    access_key_id: str
-    version: int
-    models: tuple[str, ...]
-    door: Door
-    needs: tuple[str, ...]
-    strategy: str = ""
-    tokens_input: int = 0
-
-
-class House(Protocol):
-    """What the life of a request needs of the service around it."""
-
-    bus: Bus
-    room: WaitingRoom
-    node: str
-    principals: Remembered[str, Principal]
-    plans: Remembered[PlanKey, Plan]
-    known: dict[str, Principal]
-    bodies: dict[str, bytes]
-    admission: Admission
-    replays: Replays
-    tuning: Tuning
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """A stage of the request, for its span and its histogram."""
-
-    name: str
-    start_ns: int
-    end_ns: int
-    is_remembered: bool = False
-    error: str | None = None
-
-
-class Journey:
-    """All that is known of one request, filled in on the way; told once at its end."""
-
-    def __init__(self, exchange: Exchange, door: Door, begun: Begun) -> None:
-        self.exchange = exchange
-        self.door = door
-        self.begun = begun
-        self.request_id = ids.new_id("rq")
-        self.dispatch_id = ""
-        self.started_ns = clock.now_ns()
-        self.first_out_ns = 0
-        self.bytes_in = 0
-        self.pieces = 0
-        self.marks: list[Mark] = []
-        self.principal: Principal | None = None
-        self.intake: Intake | None = None
-        self.plan: Plan | None = None
-        self.sizing: domain.Sizing | None = None
-        self.refusal: Refusal | None = None
-        self.head: Head | None = None
-        self.end: End | None = None
-        self.loss: Loss | None = None
-        self.lead: Lead | None = None
-        self.is_replayed = False
-
-    def context(self, deadline_ms: int = 0) -> Context:
-        """What travels with the messages of this request."""
-        return Context(self.request_id, "", self.begun.trace, deadline_ms)
-
-    def mark(self, name: str, start_ns: int, *, is_remembered: bool = False, result: object = None) -> None:
-        """A stage has ended."""
-        error = result.code if isinstance(result, Refusal) else None
-        self.marks.append(Mark(name, start_ns, clock.now_ns(), is_remembered, error))
-
-
-class Admitted(msgspec.Struct, frozen=True):
-    """The way in is over: all that the dispatch needs."""
-
-    principal: Principal
-    intake: Intake
-    plan: Plan
-    sizing: domain.Sizing
-    body: bytes
-    deadline_ms: int
-
-
 async def live(house: House, journey: Journey) -> None:
     """One request, all of it. The caller always gets a well-formed answer or an explicit in-band error."""
     ASKING.set(journey.context())
     principal = await _let_in(house, journey)
     if isinstance(principal, Refusal):
-        await _refuse(journey, principal)
+        await say_no(journey, principal)
         return
     house.admission.enter(principal.account_id)
     try:
@@ -157,11 +69,11 @@ async def live(house: House, journey: Journey) -> None:
 async def _live_inside(house: House, journey: Journey, principal: Principal) -> None:
     admitted = await _way_in(house, journey, principal)
     if isinstance(admitted, Refusal):
-        await _refuse(journey, admitted)
+        await say_no(journey, admitted)
     elif isinstance(admitted, Record):
         journey.is_replayed = True
         if not await replay(journey.exchange, admitted):
-            await _refuse(journey, refuse("gateway_unavailable", "The request that led with this key was cut off."))
+            await say_no(journey, refuse("gateway_unavailable", "The request that led with this key was cut off."))
     else:
         await _serve(house, journey, admitted)
 
@@ -175,9 +87,9 @@ async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
         crashpoint("ingress.after_hold")
         if not _dispatch(house, journey, wait, admitted):
             _void(house, journey, admitted, "not dispatched")
-            await _refuse(journey, refuse("gateway_unavailable", "No adapter is running; try again in a moment."))
+            await say_no(journey, refuse("gateway_unavailable", "No adapter is running; try again in a moment."))
             return
-        await _relay(house, journey, wait, admitted)
+        await relay(house, journey, wait, is_stream=admitted.intake.is_stream)
         if journey.end is not None and journey.end.is_shed:
             _void(house, journey, admitted, "no room")
     finally:
@@ -421,161 +333,7 @@ def _backstop_s(way: Admitted) -> float:
     return left_s + domain.STREAM_SECONDS_MAX if way.intake.is_stream else left_s
 
 
-# -- the way out
-
-
-async def _relay(house: House, journey: Journey, wait: Wait, way: Admitted) -> None:
-    first = await _next(journey, wait)
-    if not isinstance(first, Piece):
-        await _lost(journey, first)
-    elif first.head is None and not journey.exchange.is_begun:
-        await _finish_unbegun(journey, first)
-    elif first.head is not None and way.intake.is_stream and first.head.content_type.startswith("text/event-stream"):
-        await _stream(house, journey, wait, first)
-    else:
-        await _whole(house, journey, wait, first)
-
-
-async def _next(journey: Journey, wait: Wait) -> Piece | Loss:
-    """The next piece; while a stream is quiet its caller is told that it is waited for."""
-    while (found := await wait.next()) == "quiet":
-        await _remark(journey)
-    return found
-
-
-async def _remark(journey: Journey) -> None:
-    """Keep the caller, and what lies between, from giving up. From the first one on the status is 200."""
-    exchange = journey.exchange
-    if not exchange.is_begun:
-        headers = {name: value for name, value in _receipt(journey).items() if name != "tollway-attempts"}
-        await exchange.begin(200, CONTENT_TYPE_SSE, headers)
-    await exchange.remark(WAITING)
-
-
-async def _finish_unbegun(journey: Journey, piece: Piece) -> None:
-    """An end without a head: a refusal that ingress says in the caller's dialect."""
-    journey.end = piece.end
-    refusal = piece.end.refusal if piece.end is not None else None
-    await _refuse(journey, refusal or refuse("internal_error"))
-
-
-async def _whole(house: House, journey: Journey, wait: Wait, first: Piece) -> None:
-    """A JSON answer: mostly one piece. It is sent when it is whole, with its cost in the header."""
-    parts: list[bytes] = []
-    piece: Piece | Loss = first
-    flow = _Flow(house, journey, wait)
-    while isinstance(piece, Piece):
-        journey.head = journey.head or piece.head
-        parts.append(piece.data)
-        if piece.end is not None:
-            finish = _say_in_band if journey.exchange.is_begun else _send_whole
-            await finish(journey, b"".join(parts), piece.end)
-            return
-        flow.took(len(piece.data))
-        piece = await _next(journey, wait)
-    await _lost(journey, piece)
-
-
-async def _send_whole(journey: Journey, body: bytes, end: End) -> None:
-    journey.end = end
-    if end.refusal is not None:
-        await _refuse(journey, end.refusal)
-        return
-    head = journey.head or Head(200, "application/json", end.attempts)
-    journey.first_out_ns = clock.now_ns()
-    headers = {**head.headers, **_receipt(journey)}
-    await journey.exchange.answer(head.status, body, head.content_type, headers)
-
-
-async def _say_in_band(journey: Journey, body: bytes, end: End) -> None:
-    """What is no stream came after the caller was told to wait for one: an error, and said as one."""
-    if end.refusal is not None:
-        await _close_stream(journey, b"", end)
-        return
-    journey.end = end
-    status = journey.head.status if journey.head is not None else 502
-    await journey.exchange.close(error_event_of(journey.door.dialect, status, body, journey.request_id))
-
-
-async def _stream(house: House, journey: Journey, wait: Wait, first: Piece) -> None:
-    """Piece by piece, as quick as the caller takes them; never an end that looks like success unless it is one."""
-    exchange = journey.exchange
-    journey.head = first.head
-    assert first.head is not None
-    if not exchange.is_begun:
-        await exchange.begin(first.head.status, first.head.content_type, {**first.head.headers, **_receipt(journey)})
-    journey.first_out_ns = clock.now_ns()
-    flow = _Flow(house, journey, wait)
-    piece: Piece | Loss = first
-    while isinstance(piece, Piece):
-        journey.pieces += 1
-        if piece.end is not None:
-            await _close_stream(journey, piece.data, piece.end)
-            return
-        await exchange.send(piece.data)
-        flow.took(len(piece.data))
-        crashpoint("ingress.mid_stream")
-        piece = await _next(journey, wait)
-    await _lost(journey, piece)
-
-
-async def _close_stream(journey: Journey, data: bytes, end: End) -> None:
-    journey.end = end
-    if end.refusal is not None:
-        journey.refusal = end.refusal
-        data += error_event(journey.door.dialect, end.refusal, journey.request_id)
-    await journey.exchange.close(data)
-    crashpoint("ingress.after_last_chunk")
-
-
-class _Flow:
-    """Tells the adapter how much the caller has taken, a quarter of a window at a time."""
-
-    def __init__(self, house: House, journey: Journey, wait: Wait) -> None:
-        self._house, self._journey, self._wait = house, journey, wait
-        self._taken = self._told = 0
-
-    def took(self, size_bytes: int) -> None:
-        """These bytes are on their way to the caller."""
-        self._taken += size_bytes
-        if self._taken - self._told >= WINDOW_BYTES // 4 and self._wait.node:
-            self._told = self._taken
-            credit = Credit(self._journey.dispatch_id, self._taken)
-            self._house.bus.tell(subjects.flow(self._wait.node), credit)
-
-
-_SAID_OF_LOSS: dict[Loss, str] = {
-    "client_gone": "client_closed",
-    "adapter_lost": "gateway_unavailable",
-    "bus_lost": "gateway_unavailable",
-    "time_up": "total_timeout",
-}
-
-
-async def _lost(journey: Journey, loss: Loss) -> None:
-    """The pieces stopped coming: say so, in-band if the stream has begun."""
-    journey.loss = loss
-    refusal = refuse(_SAID_OF_LOSS[loss])
-    if loss == "client_gone":
-        journey.refusal = refusal
-    elif journey.exchange.is_begun:
-        journey.refusal = refusal
-        await journey.exchange.close(error_event(journey.door.dialect, refusal, journey.request_id))
-    else:
-        await _refuse(journey, refusal)
-
-
-async def _refuse(journey: Journey, refusal: Refusal) -> None:
-    journey.refusal = refusal
-    headers = _receipt(journey)
-    await journey.exchange.refuse(refusal, journey.door.dialect, journey.request_id, headers)
-
-
-def _receipt(journey: Journey) -> dict[str, str]:
-    head, end = journey.head, journey.end
-    attempts = end.attempts if end is not None else head.attempts if head is not None else 0
-    model = (end.model if end is not None else "") or (head.model if head is not None else "")
-    return domain.receipt_headers(journey.request_id, journey.begun.trace, end, attempts=attempts, model=model)
+# -- the end
 
 
 def _part(house: House, journey: Journey, wait: Wait, way: Admitted) -> None:

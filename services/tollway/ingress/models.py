@@ -9,7 +9,8 @@ import msgspec
 from tollway.dialects.bridge import CONTENT_TYPE_JSON, read_intake
 from tollway.ingress import domain
 from tollway.ingress.exchange import Exchange
-from tollway.ingress.life import House, ask_patiently, authenticate
+from tollway.ingress.journey import House
+from tollway.ingress.life import ask_patiently, authenticate
 from tollway.ingress.surfaces import MODELS
 from tollway.tokens import count_tokens
 from tollway.wire import subjects

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tollway import clock, ids
 from tollway.bus import Bus
-from tollway.ingress.life import Journey
+from tollway.ingress.journey import Journey
 from tollway.telemetry import Telemetry, names
 from tollway.telemetry.ring import Attributes
 from tollway.wire import subjects
