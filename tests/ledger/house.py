@@ -48,12 +48,12 @@ class House:
             await self.close(ledger[0])
         await self.client.drain()
 
-    async def ledger(self) -> Ledger:
-        """One more ledger process, as far as the database and the bus can tell."""
+    async def ledger(self, *, pid: int | None = None) -> Ledger:
+        """One more ledger process, as far as the database and the bus can tell (with a number of its own, too)."""
         told = settings.read("ledger", self.environ)
         bus = await connect(told.nats_url, role="ledger", node=told.node)
         telemetry = Telemetry(told)
-        ledger = Ledger(Edge(told, bus, telemetry), on_end=lambda _code: self.fenced.append(ledger))
+        ledger = Ledger(Edge(told, bus, telemetry), on_end=lambda _code: self.fenced.append(ledger), pid=pid)
         try:
             await ledger.start()
         except SettingsError:
@@ -77,12 +77,16 @@ class House:
 
     async def ask(self, subject: str, command: Any, reply: Any, timeout_s: float = 5.0) -> Any:
         """An answer or a refusal; asked again while the ledger is busy or away, as a careful client does."""
+        said: Any = None
         for _ in range(20):
             said = await self.client.ask(subject, command, reply, timeout_s=timeout_s)
-            if not isinstance(said, Refusal) or said.code not in ("ledger_unavailable", "ledger_busy"):
+            is_nobody = isinstance(said, Refusal) and said.details.get("cause") == "no_responders"
+            if not isinstance(said, Refusal) or (
+                said.code not in ("ledger_unavailable", "ledger_busy") and not is_nobody
+            ):
                 return said
             await asyncio.sleep(0.25)
-        raise AssertionError(f"the ledger never had time for {command}")
+        raise AssertionError(f"the ledger never had time for {command}: {said}")
 
     async def grant(self, account: str, amount: int, ref: str = "r1") -> Any:
         """Promotional credit."""

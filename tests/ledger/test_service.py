@@ -1,6 +1,7 @@
 """The ledger on a real bus, on SQLite and on PostgreSQL: what it answers, and only when it is durable."""
 
 import asyncio
+import os
 import random
 
 from tests.ledger.house import House, accounts, fact, open_hold
@@ -215,3 +216,30 @@ async def test_read_models_that_were_dropped_are_rebuilt_to_the_same_rows(house:
     again = await house.ledger()
     assert again.views is not None
     assert dump(again.views) == before
+
+
+async def test_two_ledgers_share_the_journals_on_postgresql_and_answer_for_all(house: House) -> None:
+    first = await house.ledger(pid=os.getppid())
+    second = await house.ledger()
+    is_sqlite = "TOLLWAY_DATABASE_URL" not in house.environ
+    if is_sqlite:
+        assert (len(first.desks), len(second.desks)) == (64, 0), "on SQLite the second stands by"
+    else:
+        await house.until(lambda: len(first.desks) == len(second.desks) == 32)
+        assert set(first.desks) | set(second.desks) == set(range(64))
+    names = accounts(24)
+    for name in names:
+        await house.grant(name, 10**9)
+        held = await house.opened(name, 10**6)
+        await house.put(fact(name, held.hold_id))
+        await house.until_settled(held.hold_id)
+        for _ in range(2):
+            assert await house.balance(name) == Balance(10**9 - 105_000, 0, 0)
+            listed = await house.ask(subjects.LEDGER_QUERY, ListUsage(name, 0), UsageList)
+            assert [row.request_id for row in listed.rows] == [held.hold_id]
+    assert house.fenced == []
+    await house.close(first)
+    await house.until(lambda: len(second.desks) == 64)
+    for name in names:
+        assert await house.balance(name) == Balance(10**9 - 105_000, 0, 0)
+        await house.opened(name, 5)

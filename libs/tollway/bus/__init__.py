@@ -107,8 +107,8 @@ class Bus(Protocol):
         """Publish without waiting; lost if the link is down."""
         ...
 
-    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> None:
-        """Answer commands as one of a queue group."""
+    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> Subscription:
+        """Answer commands as one of a queue group ("": by itself), until stopped."""
         ...
 
     async def listen(

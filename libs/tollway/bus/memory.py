@@ -124,11 +124,14 @@ class MemoryBus:
         if self.is_connected:
             self._broker.publish(subject, sealed(body, context))
 
-    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> None:
+    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> "_Stop":
         """See Bus."""
+        interests: list[_Interest] = []
         for subject in dict.fromkeys(handles.subject for handles in handlers):
             desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, Tally())
-            self._add(subject, queue, lambda payload, _subject, answer, desk=desk: desk.take(payload, answer))
+            take: Take = lambda payload, _subject, answer, desk=desk: desk.take(payload, answer)  # noqa: E731
+            interests.append(self._add(subject, queue, take))
+        return _Stop(lambda: [self._broker.interests.remove(interest) for interest in interests])
 
     async def listen(
         self, subject: str, types: Sequence[type[msgspec.Struct]], callback: Listener, *, queue: str = ""

@@ -168,12 +168,14 @@ class NatsBus:
 
     # -- serve and listen
 
-    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> None:
+    async def serve(self, handlers: Sequence[Handles], room: object, *, queue: str) -> "_Subscribed":
         """See Bus."""
+        subscriptions: list[NatsSubscription] = []
         for subject in dict.fromkeys(handles.subject for handles in handlers):
             desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, self.tally)
-            await self._subscribe(subject, queue, self._desk_callback(desk))
+            subscriptions.append(await self._subscribe(subject, queue, self._desk_callback(desk)))
         await self._subscribed()
+        return _Subscribed(*subscriptions)
 
     def _desk_callback(self, desk: Desk) -> QuickTake:
         def take(_subject: str, reply: str, data: bytes, _headers: bytes | None) -> None:
@@ -329,14 +331,15 @@ class NatsBus:
 
 
 class _Subscribed:
-    """A core subscription that can be stopped."""
+    """Core subscriptions that can be stopped."""
 
-    def __init__(self, subscription: NatsSubscription) -> None:
-        self._subscription = subscription
+    def __init__(self, *subscriptions: NatsSubscription) -> None:
+        self._subscriptions = subscriptions
 
     async def stop(self) -> None:
-        with suppress(errors.Error):
-            await self._subscription.unsubscribe()
+        for subscription in self._subscriptions:
+            with suppress(errors.Error):
+                await subscription.unsubscribe()
 
 
 def _give_up(future: asyncio.Future[bytes]) -> None:

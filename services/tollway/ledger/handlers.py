@@ -24,8 +24,19 @@ from tollway.wire.credit import (
     VoidHold,
 )
 from tollway.wire.envelope import Context
-from tollway.wire.queries import Balance, GetBalance, GetOverview, GetRequest, ListTransactions, ListUsage
-from tollway.wire.refusals import Refusal, refuse
+from tollway.wire.queries import (
+    Balance,
+    GetBalance,
+    GetOverview,
+    GetRequest,
+    ListTransactions,
+    ListUsage,
+    Overview,
+    RequestUsage,
+    TransactionList,
+    UsageList,
+)
+from tollway.wire.refusals import Refusal
 
 if TYPE_CHECKING:
     from tollway.ledger.service import Ledger
@@ -109,13 +120,20 @@ async def get_balance(room: "Ledger", command: GetBalance, context: Context) -> 
     return await room.bus.ask(subject, command, Balance, timeout_s=ASK_OWNER_S, context=context)
 
 
-async def query(room: "Ledger", command: Any, _context: Context) -> Any:
-    """Read models, after everything committed here has reached them."""
-    if room.views is None:
-        return refuse("gateway_unavailable", "The ledger is starting.")
+async def query(room: "Ledger", command: Any, context: Context) -> Any:
+    """Read models as of now: here, if the account's journal is ours, or from the process that owns it."""
+    if room.desk_of(command.account_id) is not None and not room.is_silent:
+        return await query_here(room, command, context)
+    subject = subjects.credit(subjects.journal_of(command.account_id))
+    return await room.bus.ask(subject, command, ANSWERS[type(command)], timeout_s=ASK_OWNER_S, context=context)
+
+
+async def query_here(room: "Ledger", command: Any, _context: Context) -> Any:
+    """Read models, after everything that was decided here has reached them."""
     desk = room.desk_of(command.account_id)
-    if desk is not None:
-        await _durable(room, desk)
+    if desk is None or room.is_silent or room.views is None:
+        return None
+    await _durable(room, desk)
     await room.projector.reach({})
     return await asyncio.to_thread(queries.ask, room.views, command)
 
@@ -129,12 +147,17 @@ async def _durable(room: "Ledger", desk: Desk) -> None:
         await done
 
 
+ANSWERS: Final[dict[type, Any]] = {
+    ListTransactions: TransactionList,
+    ListUsage: UsageList,
+    GetOverview: Overview,
+    GetRequest: RequestUsage,
+}
+"""Questions for the read models, and what answers them."""
+
 HANDLERS: Final[Sequence[Handles]] = (
     Handles(subjects.LEDGER_QUERY, GetBalance, get_balance),
-    Handles(subjects.LEDGER_QUERY, ListTransactions, query),
-    Handles(subjects.LEDGER_QUERY, ListUsage, query),
-    Handles(subjects.LEDGER_QUERY, GetOverview, query),
-    Handles(subjects.LEDGER_QUERY, GetRequest, query),
+    *(Handles(subjects.LEDGER_QUERY, question, query) for question in ANSWERS),
 )
 """Served by every ledger process, as one queue group."""
 
@@ -151,4 +174,5 @@ def handlers_of(journal: int) -> Sequence[Handles]:
         Handles(credit, AdjustBalance, take, is_direct=True),
         Handles(credit, UpdateAccount, take, is_direct=True),
         Handles(credit, GetBalance, balance_here, is_direct=True),
+        *(Handles(credit, question, query_here) for question in ANSWERS),
     )

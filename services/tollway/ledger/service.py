@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from tollway import clock, ids
-from tollway.bus import BusError, Handles, Respond
+from tollway.bus import BusError, Handles, Respond, Subscription
 from tollway.bus.nats import NatsBus
 from tollway.ledger import events as ev
 from tollway.ledger.audit import snapshots
@@ -71,9 +71,10 @@ class Ledger:
 
     HANDLERS: Sequence[Handles] = HANDLERS
 
-    def __init__(self, edge: Edge, *, on_end: Callable[[int], None] | None = None) -> None:
+    def __init__(self, edge: Edge, *, on_end: Callable[[int], None] | None = None, pid: int | None = None) -> None:
         self.edge = edge
         self.bus = edge.bus
+        self._pid = pid
         self.desks: dict[int, Desk] = {}
         self.guard = GuardedClock()
         self.now_us = self.guard.now_us
@@ -82,7 +83,7 @@ class Ledger:
         self.telling = Telling(edge.telemetry)
         self._exit = on_end or _die
         self._journals: dict[str, int] = {}
-        self._served: set[int] = set()
+        self._served: dict[int, Subscription] = {}
         self._owning: dict[int, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._is_all_owned = False
@@ -128,7 +129,7 @@ class Ledger:
             on_trouble=self._trouble,
             directory=told.data_dir,
         )
-        self._members = Members(self.journal, node=told.node, monotonic_s=clock.monotonic_s)
+        self._members = Members(self.journal, node=told.node, monotonic_s=clock.monotonic_s, pid=self._pid)
         await self.writer.run(self._members.join)
         await self._compare_clocks()
         await self._round()
@@ -284,16 +285,15 @@ class Ledger:
         return load(self.journal, journal, state, head)
 
     async def _serve(self, group: int) -> None:
-        if group not in self._served:
-            self._served.add(group)
-            served = [handles for journal in journals_of(group) for handles in handlers_of(journal)]
-            await self.bus.serve(served, self, queue="")
+        handlers = [handles for journal in journals_of(group) for handles in handlers_of(journal)]
+        self._served[group] = await self.bus.serve(handlers, self, queue="")
         await self.settling.follow(group)
 
     async def _give_up(self, groups: Sequence[int]) -> None:
         """Hand groups to another member: take nothing new, commit what is pending, then let go."""
         for group in groups:
             await self._owning[group]
+            await self._served.pop(group).stop()
             await self.settling.unfollow(group)
         for journal in (journal for group in groups for journal in journals_of(group)):
             self.desks.pop(journal, None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Engine, Table, select
 
-from tollway.ledger.journal.block import Head, events_of, head_of
+from tollway.ledger.journal.block import events_of, head_of
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.views.rows import Rows, add_block
 from tollway.ledger.views.store import ViewStore
@@ -57,11 +57,11 @@ def _rebuild(journal: JournalStore, rebuilt: ViewStore, marks: Mapping[int, int]
             blocks = [block for block in journal.read(number, after=after) if block.seq <= last]
             if not blocks:
                 break
-            rows, head = Rows(), Head()
+            rows = Rows()
             for block in blocks:
                 add_block(rows, journal=number, ts_us=block.ts, events=events_of(block))
-                head = head_of(block)
-            rebuilt.write(rows, {number: head})
+            head = head_of(blocks[-1])
+            rebuilt.write(rows, {number: (after, head)})
             after = head.seq
 
 

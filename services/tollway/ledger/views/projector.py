@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tollway.ledger.journal.block import Block, DamagedError, Head, events_of, head_of
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.views.rows import Rows, add_block
-from tollway.ledger.views.store import ViewStore
+from tollway.ledger.views.store import StaleError, ViewStore
 from tollway.ledger.writer import Committed
 
 DELAY_S: Final = 0.1
@@ -75,6 +75,8 @@ class Projector:
         done: asyncio.Future[None] = self._loop.create_future()
 
         def work() -> None:
+            if heads:
+                self._heads = self._marks()  # another process may have projected them until now
             for journal, seq in heads.items():
                 self._catch_up(journal, seq)
             self._loop.call_soon_threadsafe(_resolve, done)
@@ -134,21 +136,22 @@ class Projector:
                 time.sleep(RETRY_S)
 
     def _write(self, blocks: Iterable[tuple[Block, list[Any]]]) -> None:
-        """Project each block once, in order; try until the database takes them."""
+        """Project each block once, in order; try until the database takes them, or has them from somebody else."""
         rows, heads = Rows(), dict[int, Head]()
         for block, events in blocks:
             if block.seq == (heads.get(block.journal) or self._head(block.journal)).seq + 1:
                 add_block(rows, journal=block.journal, ts_us=block.ts, events=events)
                 heads[block.journal] = head_of(block)
-        while heads:
+        moves = {journal: (self._head(journal).seq, head) for journal, head in heads.items()}
+        while moves:
             try:
-                self._views.write(rows, heads)
+                self._views.write(rows, moves)
+            except StaleError:
+                self._heads = self._marks()
+                return
             except SQLAlchemyError as fault:
                 self._on_trouble(type(fault).__name__)
                 time.sleep(RETRY_S)
-                self._heads = self._marks()
-                if any(self._head(journal).seq >= head.seq for journal, head in heads.items()):
-                    return
             else:
                 self._heads.update(heads)
                 return

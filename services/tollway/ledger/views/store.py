@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tollway.ledger.journal.block import Head
 from tollway.ledger.views import tables as t
@@ -13,6 +13,10 @@ from tollway.ledger.views.rows import Rows
 from tollway.wire.subjects import JOURNALS
 
 _INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class StaleError(Exception):
+    """Somebody else has projected these blocks."""
 
 
 class ViewStore:
@@ -49,25 +53,30 @@ class ViewStore:
             rows = connection.execute(select(t.WATERMARK)).all()
         return {row.journal: (row.seq, bytes(row.hash)) for row in rows}
 
-    def write(self, rows: Rows, heads: Mapping[int, Head]) -> None:
-        """Add rows and move the watermarks, all or nothing. Raises SQLAlchemyError."""
+    def write(self, rows: Rows, moves: Mapping[int, tuple[int, Head]]) -> None:
+        """Add rows and move the watermarks (journal: from block, to head), all or nothing.
+
+        Raises StaleError when a watermark is not where it was thought to be, SQLAlchemyError.
+        """
         connection = self._connection()
         try:
-            self._write(connection, rows, heads)
+            self._write(connection, rows, moves)
+        except StaleError:
+            raise
         except SQLAlchemyError:
             connection.invalidate()
             self.close()
             raise
 
-    def _write(self, connection: Connection, rows: Rows, heads: Mapping[int, Head]) -> None:
+    def _write(self, connection: Connection, rows: Rows, moves: Mapping[int, tuple[int, Head]]) -> None:
         with connection.begin():
+            for journal, (before, head) in sorted(moves.items()):
+                _move_mark(connection, journal, before, head)
             self._write_usage(connection, rows)
             self._many(connection, t.MOVEMENT, rows.movements)
             self._add(connection, t.HOUR, 4, [(*key, *sums) for key, sums in rows.hours.items()])
             self._add(connection, t.BALANCE, 1, [(account, *sums) for account, sums in rows.balances.items()])
             self._replace(connection, t.ENDING, 2, [(*key, *ending) for key, ending in rows.endings.items()])
-            marks = [(journal, head.seq, head.hash) for journal, head in heads.items()]
-            self._replace(connection, t.WATERMARK, 1, marks)
 
     def _write_usage(self, connection: Connection, rows: Rows) -> None:
         for account, request in rows.replaced:
@@ -123,6 +132,15 @@ class ViewStore:
                 connection.execute(delete(table))
 
 
-def touch(connection: Connection, journal: int, seq: int) -> None:
-    """Set a watermark by hand (tests, repair)."""
-    connection.execute(update(t.WATERMARK).where(t.WATERMARK.c.journal == journal).values(seq=seq))
+def _move_mark(connection: Connection, journal: int, before: int, head: Head) -> None:
+    """First in the transaction: whoever comes second waits here, and finds that it is too late. Raises StaleError."""
+    here = (t.WATERMARK.c.journal == journal) & (t.WATERMARK.c.seq == before)
+    moved = connection.execute(update(t.WATERMARK).where(here).values(seq=head.seq, hash=head.hash)).rowcount
+    if moved:
+        return
+    if before:
+        raise StaleError
+    try:
+        connection.execute(insert(t.WATERMARK).values(journal=journal, seq=head.seq, hash=head.hash))
+    except IntegrityError:
+        raise StaleError from None
