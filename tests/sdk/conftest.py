@@ -42,6 +42,16 @@ _MODEL: Final = {
 _CHATTING: Final = ("echo", "slow", "fail-filter", "fail-cut", "fail-error-in-stream")
 _FAILING: Final = tuple(f"fail-{name}" for name in (400, 401, 402, 403, 404, 413, 422, 429, 500, 503, 529, "context"))
 
+OWN: Final[dict[DialectName, tuple[str, str, str]]] = {
+    "openai_chat": ("openai", "chat-completions", "/v1"),
+    "openai_responses": ("openai", "responses", "/v1"),
+    "anthropic_messages": ("anthropic", "messages", "/v1"),
+    "gemini": ("gemini", "generate-content", "/v1beta"),
+}
+"""The account's own provider for each dialect: format, surface, path. It has no key, so its failures are nobody's
+health: these are the ones to break."""
+
+every_dialect = pytest.mark.parametrize("dialect", OWN)
 every_provider = pytest.mark.parametrize("provider", HOUSES.values(), ids=HOUSES.keys())
 
 
@@ -73,6 +83,7 @@ class Street:
         self.simulator = simulator
         self.key = gateway.credentials["accessKey"]
         self._anthropics: list[anthropic.Anthropic] = []
+        self._own: set[str] = set()
 
     def openai(self, **options: Any) -> openai.OpenAI:
         """A stock OpenAI client."""
@@ -83,6 +94,17 @@ class Street:
         told = {"base_url": self.gateway.base_url, "api_key": self.key, "max_retries": 0}
         self._anthropics.append(anthropic.Anthropic(**(told | options)))
         return self._anthropics[-1]
+
+    def own(self, dialect: DialectName) -> str:
+        """The id of the account's own provider of this dialect, made when first asked for."""
+        provider = f"own-{dialect.replace('_', '-')}"
+        if provider not in self._own:
+            kind, surface, path = OWN[dialect]
+            surfaces = [{"format": kind, "surface": surface}]
+            body = {"providerId": provider, "name": provider, "baseUrl": self.simulator + path}
+            self.gateway.post("/providers", body | {"supportedApiSurfaces": surfaces})
+            self._own.add(provider)
+        return provider
 
     def behave(self, model: str, **outage: Any) -> None:
         """Turn a model bad at every provider."""
