@@ -8,7 +8,7 @@ from tests.faults.house import Wallet
 from tests.streams.gateway import Gateway
 
 HEARTBEAT_S = 1
-STALL_S = 10
+STALL_S = 8
 ROOM = 40
 REPORT: list[str] = []
 """What was measured, for the end of the run."""
