@@ -122,5 +122,5 @@ async def _candidate(desk: Desk, face: Provider) -> Candidate:
 def _dialect(provider: CustomProvider) -> DialectName:
     """The one to ask in: OpenAI's chat if it is spoken, else another that chats."""
     spoken = frozenset(surface_dialects((each.format, each.surface) for each in provider.surfaces).values())
-    chatting = [dialect for dialect in CHATTING if dialect in spoken]
+    chatting: list[DialectName] = [dialect for dialect in CHATTING if dialect in spoken]
     return chatting[0] if chatting else "openai_chat"
