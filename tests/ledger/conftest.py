@@ -83,7 +83,9 @@ def store(open_store: Callable[[], JournalStore]) -> JournalStore:
 def views(database: Callable[[str], str]) -> Iterator[ViewStore]:
     """The read models."""
     engine = open_engine(database("views"), is_writer=True)
-    yield ViewStore(engine)
+    views = ViewStore(engine)
+    yield views
+    views.close()
     engine.dispose()
 
 
