@@ -91,6 +91,7 @@ async def test_an_answer_whose_fact_cannot_be_kept_is_not_released(
     assert (answer.end.outcome, answer.data) == ("gateway_failed", b"")
     assert answer.end.refusal is not None
     assert answer.end.refusal.code == "gateway_unavailable"
+    assert answer.end.is_shed, "nobody but ingress can give the credit back now"
     assert bench.adapter.beat().is_ready is False
     assert "No space left" in bench.adapter.beat().not_ready[0]
 

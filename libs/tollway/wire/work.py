@@ -88,7 +88,8 @@ class End(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last word of a request. The fact is durable in the adapter's outbox before this is sent.
 
     `refusal`: ingress says it in the caller's dialect, as the answer or as the in-band error of a begun stream.
-    `is_shed`: the adapter had no room and took nothing up: there is no fact, so ingress gives the hold back.
+    `is_shed`: there is no fact, so ingress gives the hold back: the adapter had no room and took nothing up, or its
+    disk did not take the fact.
     `cost_nusd` None: unknown. `is_failed_over` keeps the trace.
     """
 

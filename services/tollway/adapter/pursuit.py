@@ -58,7 +58,8 @@ class House(AttemptingHouse, Protocol):
 
 
 class Ending(msgspec.Struct):
-    """How it ended and what is still to be said. `run`: the attempt that is billed, if one is."""
+    """How it ended and what is still to be said. `run`: the attempt that is billed, if one is. `is_unkept`: the disk
+    did not take the fact."""
 
     outcome: Outcome
     run: Running | None = None
@@ -68,6 +69,7 @@ class Ending(msgspec.Struct):
     head: Head | None = None
     refusal: Refusal | None = None
     stop: str = ""
+    is_unkept: bool = False
 
 
 class Pursuit:
@@ -309,7 +311,7 @@ class Pursuit:
         try:
             await self._house.publisher.keep(self._fact(ending))
         except OutboxError:
-            ending = Ending("gateway_failed", ending.run, refusal=refuse("gateway_unavailable"))
+            ending = Ending("gateway_failed", ending.run, refusal=refuse("gateway_unavailable"), is_unkept=True)
         end = self._end_of(ending)
         data = ending.data
         if self.work.is_stream and _is_event_stream(ending, self.reply.pieces):
@@ -359,6 +361,7 @@ class Pursuit:
             tokens_input=ending.usage.tokens_input if is_charged else None,
             tokens_output=ending.usage.tokens_output if is_charged else None,
             dropped=run.dropped if run is not None else (),
+            is_shed=ending.is_unkept,
         )
 
     def _receipt(self, end: End) -> dict[str, str]:
