@@ -14,7 +14,7 @@ REPORT: list[str] = []
 """What was measured, for the end of the run."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Heartbeats and stalls in seconds instead of a minute."""
     told = {"TOLLWAY_HEARTBEAT_S": str(HEARTBEAT_S), "TOLLWAY_SEND_STALL_S": str(STALL_S)}
@@ -26,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Room for few requests."""
     gateway = Gateway(tmp_path_factory.mktemp("small"), environment={"TOLLWAY_REQUESTS_MAX": str(ROOM)})
