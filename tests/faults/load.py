@@ -283,6 +283,11 @@ class Storm:
     async def _pursue(self, wallet: Wallet, ask: Ask) -> None:
         self.last.append(await pursue(self._address, wallet, ask, keep=self.tries.append))
 
+    def is_served_again(self) -> bool:
+        """Whether a request from now, tried again as an SDK does, gets its answer. It is in the record too."""
+        last = asyncio.run(pursue(self._address, self._wallets[0], Ask(), keep=self.tries.append))
+        return last.ending == "complete"
+
     def completed(self) -> list[Try]:
         """Tries whose whole answer arrived."""
         return [tried for tried in self.tries if tried.ending == "complete"]
