@@ -84,7 +84,7 @@ def audit(
     if len(left_open) > stranded_max:
         breaches.append(f"holds {left_open} are open")
     breaches += _clients(books, tries)
-    breaches += _charged_once(books)
+    breaches += _charged_once(books, wallets)
     breaches += [] if tally is None else _provider(books, tries, tally)
     for wallet in wallets:
         breaches += _usage_rows(house, books, wallet)
@@ -92,7 +92,7 @@ def audit(
     if facts := house.outbox_facts():
         breaches.append(f"{facts} facts are still in an outbox")
     faults, house.faults = house.faults, []
-    unbilled = 0 if tally is None else _unbilled(books, tries, tally)
+    unbilled = 0 if tally is None else _unbilled(books, wallets, tries, tally)
     summary = Summary(tuple(faults), len(tries), books.events, unbilled, len(left_open), breaches)
     SUMMARIES.append(summary)
     return summary
@@ -127,17 +127,20 @@ def _said_truly(books: Books, tried: Try) -> str:
     return ""
 
 
-def _by_tokens(books: Books) -> dict[int, list[str]]:
-    """Holds that were charged, by the input that names a try."""
+def _by_tokens(books: Books, wallets: Sequence[Wallet]) -> dict[int, list[str]]:
+    """Holds of these accounts that were charged, by the input that names a try (others may send the same to another
+    end, such as 500 requests of one size)."""
+    accounts = {wallet.account_id for wallet in wallets}
     found: dict[int, list[str]] = defaultdict(list)
     for settlement in books.settled.values():
-        if settlement.charged:
+        if settlement.charged and settlement.account in accounts:
             found[settlement.tokens_input].append(settlement.hold)
     return found
 
 
-def _charged_once(books: Books) -> list[str]:
-    return [f"input {tokens} was charged twice: {holds}" for tokens, holds in _by_tokens(books).items() if holds[1:]]
+def _charged_once(books: Books, wallets: Sequence[Wallet]) -> list[str]:
+    charged = _by_tokens(books, wallets)
+    return [f"input {tokens} was charged twice: {holds}" for tokens, holds in charged.items() if holds[1:]]
 
 
 def _provider(books: Books, tries: Sequence[Try], tally: Sequence[dict[str, Any]]) -> list[str]:
@@ -157,11 +160,11 @@ def _provider(books: Books, tries: Sequence[Try], tally: Sequence[dict[str, Any]
     return wrong
 
 
-def _unbilled(books: Books, tries: Sequence[Try], tally: Sequence[dict[str, Any]]) -> int:
+def _unbilled(books: Books, wallets: Sequence[Wallet], tries: Sequence[Try], tally: Sequence[dict[str, Any]]) -> int:
     """Whole answers of the provider beyond those that were charged."""
     known = {tried.tokens_input for tried in tries}
     whole = Counter(row["tokens_input"] for row in tally if row["outcome"] == "completed")
-    charged = _by_tokens(books)
+    charged = _by_tokens(books, wallets)
     return sum(count - len(charged.get(tokens, ())) for tokens, count in whole.items() if tokens in known)
 
 
