@@ -169,6 +169,8 @@ async def test_a_damaged_block_halts_its_journal_and_comes_back_from_the_stream(
 ) -> None:
     change_block(past, JOURNAL, 2)
     ledger = await past.ledger()
+    await asyncio.to_thread(ledger.auditor.round)
+    await asyncio.to_thread(ledger.auditor.scrub)
     await past.until(lambda: list(ledger.halted) == [JOURNAL])
     assert f"journal {JOURNAL} block 2: its content was changed" in ledger.halted[JOURNAL]
     planned = await asyncio.to_thread(says, "repair", "--from", "stream")

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,18 +19,23 @@ class Town:
         self.open_store = open_store
         self.now_s = 0.0
         self.is_sqlite = False
+        self.members: list[Members] = []
 
     def member(self, node: str, *, host: str = "here", pid: int | None = None) -> Members:
         store = self.open_store()
         self.is_sqlite = store.engine.dialect.name == "sqlite"
         member = Members(store, node=node, monotonic_s=lambda: self.now_s, host=host, pid=pid or os.getpid())
         member.join()
+        self.members.append(member)
         return member
 
 
 @pytest.fixture
-def town(open_store: Callable[[], JournalStore]) -> Town:
-    return Town(open_store)
+def town(open_store: Callable[[], JournalStore]) -> Iterator[Town]:
+    town = Town(open_store)
+    yield town
+    for member in town.members:
+        member.close()
 
 
 @pytest.fixture

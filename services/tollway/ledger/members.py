@@ -25,7 +25,7 @@ from tollway.wire.subjects import JOURNALS
 
 GROUPS: Final = 8
 LOCK_KEY: Final = 0x6C656467  # "ledg"
-BEAT_S: Final = 0.5
+BEAT_S: Final = 1.0
 LEASE_S: Final = 5.0
 """A beat that stands still this long is a dead member's."""
 SILENCE_S: Final = 4.0
@@ -84,6 +84,7 @@ class Members:
         self._me = Member(node, host or host_name(), pid or os.getpid(), 0)
         self._seen: dict[str, tuple[int, float]] = {}
         self._mine: frozenset[int] = frozenset()
+        self._kept: Connection | None = None
 
     def join(self) -> None:
         """Appear in the table. Raises SQLAlchemyError."""
@@ -93,13 +94,29 @@ class Members:
             for group in set(range(GROUPS)) - known:
                 connection.execute(insert(OWNER).values(grp=group, node=None, term=0))
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
     @contextmanager
     def _turn(self) -> Generator[Connection]:
         """A transaction in which no other member acts."""
-        with self._engine.begin() as connection:
-            if not self._is_sqlite:
-                connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
-            yield connection
+        connection, self._kept = self._kept or self._engine.connect(), None
+        is_done = False
+        try:
+            with connection.begin():
+                if not self._is_sqlite:
+                    connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+                yield connection
+            is_done = True
+        finally:
+            if is_done:
+                self._kept = connection
+            else:
+                connection.invalidate()
+                connection.close()
 
     def _appear(self, connection: Connection) -> None:
         row = insert(MEMBER).values(node=self._me.node, host=self._me.host, pid=self._me.pid, beat=1)

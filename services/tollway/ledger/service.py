@@ -124,7 +124,7 @@ class Ledger:
         self.auditor = Auditor(
             self.journal,
             self._signer,
-            journals=lambda: list(self.desks),
+            heads=lambda: {journal: desk.head.seq for journal, desk in list(self.desks.items())},
             on_finding=self._found,
             on_trouble=self._trouble,
             directory=told.data_dir,
@@ -439,6 +439,7 @@ class Ledger:
         if not self.writer.is_fenced:
             await self.writer.settle_down()
             await self._leave()
+        await self.writer.run(self._members.close)
         await asyncio.to_thread(self.writer.stop)
         await asyncio.to_thread(self._wal.stop)
         self.journal.engine.dispose()

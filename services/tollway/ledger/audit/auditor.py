@@ -5,7 +5,7 @@ invariants, writes snapshots and signs checkpoints. What it finds halts the jour
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,8 @@ from tollway.ledger.journal.store import JournalStore, UnknownError
 
 EVERY_S: Final = 5.0
 BLOCKS_AT_ONCE: Final = 200
-SCRUB_BLOCKS: Final = 2_000
-"""Old blocks looked at again in each round, so that rot is found though nobody reads it."""
+SCRUB_BLOCKS: Final = 20_000
+"""Old blocks looked at again with each checkpoint, so that rot is found though nobody reads it."""
 PAUSE_S: Final = 0.02
 """Between portions: the auditor may lag, the hot path may not."""
 CHECKPOINT_S: Final = 60.0
@@ -31,21 +31,24 @@ EXPORT_FILE: Final = "checkpoints.jsonl"
 
 
 class Auditor:
-    """`on_finding` is called from the thread, with the journal and what is wrong; that journal is left alone then."""
+    """`heads` tells our journals and how far each is committed.
+
+    `on_finding` is called from the thread, with the journal and what is wrong; that journal is left alone then.
+    """
 
     def __init__(
         self,
         store: JournalStore,
         signer: Signer,
         *,
-        journals: Callable[[], Sequence[int]],
+        heads: Callable[[], Mapping[int, int]],
         on_finding: Callable[[int, str], None],
         on_trouble: Callable[[str], None],
         directory: Path,
     ) -> None:
         self._store = store
         self._signer = signer
-        self._journals = journals
+        self._heads = heads
         self._on_finding = on_finding
         self._on_trouble = on_trouble
         self._export = directory / EXPORT_FILE
@@ -75,17 +78,23 @@ class Auditor:
                 if clock.monotonic_s() - signed_s >= CHECKPOINT_S:
                     signed_s = clock.monotonic_s()
                     self.checkpoint()
+                    self.scrub()
             except (UnknownError, SQLAlchemyError, OSError) as fault:
                 self._on_trouble(f"auditor: {type(fault).__name__}")
 
     def round(self) -> None:
         """Bring every journal of ours up to its end. Raises UnknownError, SQLAlchemyError."""
-        mine = set(self._journals())
-        self._condemned &= mine
-        for journal in set(self._replays) - mine:
+        heads = self._heads()
+        self._condemned &= heads.keys()
+        for journal in set(self._replays) - heads.keys():
             del self._replays[journal]
-        for journal in sorted(mine - self._condemned):
-            self._guarded(journal, self._advance)
+        for journal in sorted(heads.keys() - self._condemned):
+            known = self._replays.get(journal)
+            if known is None or known.head.seq < heads[journal]:
+                self._guarded(journal, self._advance)
+
+    def scrub(self) -> None:
+        """Look again at old blocks, those least looked at first. Raises UnknownError."""
         left = SCRUB_BLOCKS
         for journal in sorted(self._replays, key=lambda journal: self._scrubbed[journal].seq):
             if left > 0 and not self._stop.is_set():
