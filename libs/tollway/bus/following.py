@@ -107,6 +107,9 @@ class Follower:
         if self._subscription is not None:
             with suppress(errors.Error):
                 await self._subscription.unsubscribe()
+        for _, reply, _ in self._arrived:  # so that others need not wait until we are forgotten
+            await self._answer(reply, b"-NAK")
+        self._arrived.clear()
 
     # -- what the broker sends
 
