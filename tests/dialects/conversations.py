@@ -180,6 +180,7 @@ def carried(conversation: chat.Conversation, features: Collection[Feature]) -> c
         conversation,
         messages=tuple(_carried_message(message, features) for message in conversation.messages),
         tools=tuple(_carried_tool(tool, features) for tool in conversation.tools),
+        is_parallel=conversation.is_parallel if "one_call_of_one_tool" in features else None,
         sampling=sampling if "seed" in features else replace(sampling, seed=None),
         verbosity=conversation.verbosity if "verbosity" in features else "",
         user=conversation.user if "user" in features else "",

@@ -77,6 +77,10 @@ CHAT: dict[Feature, Exemplar] = {
         _chat(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}),
     ),
     "one_tool_call_at_a_time": ("parallel_tool_calls", _chat(tools=[TOOL], parallel_tool_calls=False)),
+    "one_call_of_one_tool": (
+        "parallel_tool_calls",
+        _chat(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}, parallel_tool_calls=False),
+    ),
     "tool_result_media": (
         "messages[2].content",
         _chat(
@@ -176,6 +180,10 @@ RESPONSES: dict[Feature, Exemplar] = {
     "tool_choice": ("tool_choice", _input(tools=[_FUNCTION], tool_choice="required")),
     "tool_choice_named": ("tool_choice", _input(tools=[_FUNCTION], tool_choice={"type": "function", "name": "f"})),
     "one_tool_call_at_a_time": ("parallel_tool_calls", _input(tools=[_FUNCTION], parallel_tool_calls=False)),
+    "one_call_of_one_tool": (
+        "parallel_tool_calls",
+        _input(tools=[_FUNCTION], tool_choice={"type": "function", "name": "f"}, parallel_tool_calls=False),
+    ),
     "tool_result_media": (
         "input[2].output",
         _input(
@@ -266,6 +274,10 @@ MESSAGES: dict[Feature, Exemplar] = {
     "one_tool_call_at_a_time": (
         "tool_choice.disable_parallel_tool_use",
         _messages(tools=[_OURS], tool_choice={"type": "auto", "disable_parallel_tool_use": True}),
+    ),
+    "one_call_of_one_tool": (
+        "tool_choice.disable_parallel_tool_use",
+        _messages(tools=[_OURS], tool_choice={"type": "tool", "name": "f", "disable_parallel_tool_use": True}),
     ),
     "tool_result_media": (
         "messages[2].content[0].content",

@@ -38,6 +38,7 @@ Feature = Literal[
     "tool_choice",
     "tool_choice_named",
     "one_tool_call_at_a_time",
+    "one_call_of_one_tool",
     "tool_result_media",
     "tool_result_error",
     "other_tools",
@@ -105,6 +106,7 @@ FEATURES: Final[dict[Feature, Described]] = {
     "tool_choice": Described("refused", "tool choice: auto, none, required"),
     "tool_choice_named": Described("refused", "tool choice: one named function"),
     "one_tool_call_at_a_time": Described("refused", "no parallel tool calls"),
+    "one_call_of_one_tool": Described("dropped", "no parallel calls of the one function that must be called"),
     "tool_result_media": Described("refused", "images and files in tool results"),
     "tool_result_error": Described("dropped", "the error mark of a tool result (its text stays)"),
     "other_tools": Described("refused", "hosted, custom and deprecated tools"),
@@ -138,6 +140,13 @@ class Use(msgspec.Struct, frozen=True):
 
     feature: Feature
     path: str
+
+
+def one_call(path: str, *, is_of_one_tool: bool) -> Use:
+    """Parallel calls are forbidden. Where one function must be called it is how clients ask for structured output, and
+    a hint: models answer that with one call.
+    """
+    return Use("one_call_of_one_tool" if is_of_one_tool else "one_tool_call_at_a_time", path)
 
 
 _INDEX: Final = re.compile(r"\[\d+\]")

@@ -12,7 +12,7 @@ from tollway.dialects import bodies, turns
 from tollway.dialects.anthropic_messages import schema
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target, Written
-from tollway.dialects.features import Feature, Use
+from tollway.dialects.features import Feature, Use, one_call
 from tollway.dialects.reading import (
     Reading,
     TopLevel,
@@ -37,7 +37,8 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
     {
         "system", "developer", "image_url", "image_data", "file_data", "file_url", "assistant_refusal",
          "thinking", "thinking_signature", "cache_control", "tools", "tool_strict", "tool_choice",
-        "tool_choice_named", "one_tool_call_at_a_time", "tool_result_media", "tool_result_error", "temperature",
+        "tool_choice_named", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media",
+        "tool_result_error", "temperature",
         "top_p", "top_k", "stop", "json_schema", "reasoning_effort", "reasoning_budget", "user",
     }
 )  # fmt: skip
@@ -251,7 +252,10 @@ _READ_MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "any": "requir
 def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
     if request.tool_choice is None or not request.tool_choice.disable_parallel_tool_use:
         return None
-    uses.append(Use("one_tool_call_at_a_time", "tool_choice.disable_parallel_tool_use"))
+    is_of_one = request.tool_choice.type == "tool" or (
+        request.tool_choice.type == "any" and len(request.tools or ()) == 1
+    )
+    uses.append(one_call("tool_choice.disable_parallel_tool_use", is_of_one_tool=is_of_one))
     return False
 
 

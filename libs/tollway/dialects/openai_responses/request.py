@@ -9,7 +9,7 @@ import msgspec
 from tollway.dialects import bodies, media, turns
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target, Written
-from tollway.dialects.features import Feature, Use
+from tollway.dialects.features import Feature, Use, one_call
 from tollway.dialects.openai_responses import schema
 from tollway.dialects.reading import (
     Reading,
@@ -33,7 +33,8 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
     {
         "system", "developer", "image_url", "image_data", "image_file_id", "image_detail", "file_data", "file_url",
         "file_id", "assistant_refusal", "thinking_signature", "tools", "tool_strict", "tool_choice",
-        "tool_choice_named", "one_tool_call_at_a_time", "tool_result_media", "temperature", "temperature_above_1",
+        "tool_choice_named", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media",
+        "temperature", "temperature_above_1",
         "top_p", "logprobs", "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
         "metadata",
     }
@@ -279,8 +280,13 @@ _MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "none": "none", "re
 
 def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
     if request.parallel_tool_calls is False and request.tools:
-        uses.append(Use("one_tool_call_at_a_time", "parallel_tool_calls"))
+        uses.append(one_call("parallel_tool_calls", is_of_one_tool=_is_one_demanded(request)))
     return request.parallel_tool_calls
+
+
+def _is_one_demanded(request: schema.Request) -> bool:
+    is_named = isinstance(request.tool_choice, schema.ToolChoice)
+    return is_named or (request.tool_choice == "required" and len(request.tools or ()) == 1)
 
 
 def _read_format(given: schema.Format | None, uses: Uses) -> chat.Format | None:
