@@ -128,3 +128,29 @@ async def test_what_was_not_acknowledged_comes_again_and_says_so(bus: NatsBus) -
 def test_both_forms_of_ack_subjects_are_read() -> None:
     assert place_of("$JS.ACK.USAGE.d1.2.345.7.1700000000.0") == (345, 2)
     assert place_of("$JS.ACK.hub.acchash.USAGE.d1.2.345.7.1700000000.0.rnd") == (345, 2)
+
+
+async def test_a_message_that_cannot_be_read_or_handled_does_not_stop_the_others(
+    bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tollway.bus.following.PAUSE_S", 0.05)
+    told: list[tuple[int, bool]] = []
+
+    async def take(delivery: Delivery) -> None:
+        told.append((delivery.body.n, delivery.is_redelivered))
+        if delivery.body.n == 1:
+            raise ValueError("a bug")
+        await delivery.ack()
+
+    await bus.follow("USAGE", [SUBJECT], [Note], take, durable="d3", ack_wait_s=5)
+    await bus.put_bytes(SUBJECT, b"noise", headers={})
+    await put(bus, 1)
+    await put(bus, 2)
+    for _ in range(500):
+        info = await bus.client.jetstream().consumer_info("USAGE", "d3")
+        if told.count((1, True)) == 4 and not info.num_ack_pending:
+            break
+        await asyncio.sleep(0.02)
+    assert sorted(set(told)) == [(1, False), (1, True), (2, False)]
+    assert told.count((1, True)) == 4, "tried five times, then given up"
+    assert info.num_ack_pending == 0

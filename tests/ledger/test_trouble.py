@@ -100,6 +100,25 @@ async def test_a_lot_expires_by_the_tick(small_house: House) -> None:
     assert (await house.balance(ACCOUNT)).available_nusd == 0
 
 
+async def test_memory_that_a_bug_has_spoilt_is_read_again_from_the_log(
+    small_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tollway.ledger.service.RETRY_HALTED_S", 0.2)
+    monkeypatch.setattr("tollway.bus.following.PAUSE_S", 0.2)
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    held = await house.opened(ACCOUNT, 10**6)
+    desk = ledger.desk_of(ACCOUNT)
+    assert desk is not None
+    desk.state.accounts[ACCOUNT].lots.clear()
+    await house.put(fact(ACCOUNT, held.hold_id, tokens=100))
+    await house.until_settled(held.hold_id)
+    assert ledger.desk_of(ACCOUNT) is not desk, "another desk, from the log"
+    assert await house.balance(ACCOUNT) == Balance(10**9 - 105_000, 0, 0)
+    assert house.fenced == []
+
+
 async def test_a_clock_that_jumps_expires_nothing_and_holds_go_on(small_house: House) -> None:
     house = small_house
     ledger = await house.ledger()

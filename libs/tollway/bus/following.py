@@ -31,6 +31,11 @@ HEARTBEAT_S: Final = 5.0
 """The broker says this often that the pull still stands; without a word for twice as long it is asked anew."""
 AGAIN_S: Final = 0.2
 ACK: Final = b"+ACK"
+TERM: Final = b"+TERM"
+PAUSE_S: Final = 5.0
+DELIVERIES_MAX: Final = 5
+"""A message that fails is brought again after a growing pause, and given up in the end: whoever sent it and is not told
+that it was taken has it still."""
 STATUS_AT: Final = 8  # "NATS/1.0 404 …": a message's own headers have a line end there
 IDLE_HEARTBEAT: Final = b"100"
 
@@ -173,21 +178,29 @@ class Follower:
                 return
 
     async def _hand_over(self, subject: str, reply: str, payload: bytes) -> None:
+        sequence, deliveries = place_of(reply)
+        try:
+            await self._deliver(subject, reply, payload, sequence, is_redelivered=deliveries > 1)
+        except Exception as fault:  # noqa: BLE001  one message must not end the reading of all
+            report("stream message failed", fault)
+            await self._answer(reply, nak(PAUSE_S * deliveries) if deliveries < DELIVERIES_MAX else TERM)
+
+    async def _deliver(self, subject: str, reply: str, payload: bytes, sequence: int, *, is_redelivered: bool) -> None:
+        """Raises what the callback raises, and msgspec.DecodeError for a message that cannot be read."""
         read = body_of(payload, self._types)
         if read is None:
             await self._answer(reply, ACK)
             return
-        sequence, deliveries = place_of(reply)
         await self._callback(
             Delivery(
                 read[0],
                 read[1],
                 subject,
                 sequence,
-                deliveries > 1,
+                is_redelivered,
                 lambda: self._answer(reply, ACK),
                 lambda: self._answer_surely(reply),
-                lambda delay_s: self._answer(reply, b'-NAK {"delay": %d}' % int(delay_s * 1e9)),
+                lambda delay_s: self._answer(reply, nak(delay_s)),
             )
         )
 
@@ -199,6 +212,11 @@ class Follower:
     async def _answer_surely(self, reply: str) -> None:
         with suppress(errors.Error, TimeoutError):
             await self._wire.ask_bytes(reply, ACK, timeout_s=5.0)
+
+
+def nak(delay_s: float) -> bytes:
+    """Bring it again after a while."""
+    return b'-NAK {"delay": %d}' % int(delay_s * 1e9)
 
 
 def place_of(reply: str) -> tuple[int, int]:

@@ -32,6 +32,10 @@ class OpenBlock:
         self.releases: list[Release] = []
 
 
+def _nobody(_desk: object, _fault: Exception) -> None:
+    """Nobody watches this desk."""
+
+
 class Desk:
     """See the module. `head` belongs to the writer's thread; everything else to the loop's."""
 
@@ -45,6 +49,7 @@ class Desk:
         self.pending: list[OpenBlock] = []
         self.in_flight: list[OpenBlock] = []
         self.refused: dict[str, tuple[int, Refusal]] = {}
+        self.on_broken: Callable[[Desk, Exception], None] = _nobody
         self._last_ts = head.ts
 
     def take(self, command: Any, now_us: int) -> list[Any] | Refusal:
@@ -66,6 +71,14 @@ class Desk:
         return max(self._last_ts + 1, now_us)
 
     def _write(self, command: Any, events: list[Any], ts: int) -> None:
+        """Let events happen. If that fails halfway, memory is no longer what the log says: the desk is given up."""
+        try:
+            self._happen(command, events, ts)
+        except Exception as fault:
+            self.on_broken(self, fault)
+            raise
+
+    def _happen(self, command: Any, events: list[Any], ts: int) -> None:
         if ts != self._last_ts or not self.pending:
             self._last_ts = ts
             begin_block(self.state, ts // 1000)

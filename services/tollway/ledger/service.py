@@ -215,6 +215,7 @@ class Ledger:
             self._fenced()
             return
         for desk in desks:
+            desk.on_broken = self._broken
             if self.relay is not None:
                 await self.relay.catch_up(desk.journal)
             self.desks[desk.journal] = desk
@@ -364,6 +365,11 @@ class Ledger:
     def _found(self, journal: int, why: str) -> None:
         """The auditor found something; it tells so from its thread."""
         self._loop.call_soon_threadsafe(self._halt, journal, why)
+
+    def _broken(self, desk: Desk, fault: Exception) -> None:
+        """A bug stopped a decision halfway: the journal is read again from its log, which has nothing of it."""
+        self.telling.bug(fault)
+        self._halt(desk.journal, f"a decision could not be carried out ({type(fault).__name__})")
 
     def _halt(self, journal: int, why: str) -> None:
         """Nothing more is granted from this journal. One line, until the reason is another."""

@@ -33,6 +33,10 @@ class Telling:
         self._commits.observe(took_s)
         self._blocks.add(blocks)
 
+    def bug(self, fault: Exception) -> None:
+        """Something that only a bug could break has broken."""
+        self._telemetry.log("error", "ledger_bug", error=fault)
+
     def halted(self, journals: int) -> None:
         """So many journals do not add up."""
         self._telemetry.gauge("tollway_ledger_halted").set(journals)
