@@ -1,5 +1,7 @@
 """Every feature, from every client dialect to every provider dialect: carried, refused by path or dropped by name."""
 
+from typing import Any
+
 import pytest
 
 from tests.dialects.exemplars import EXEMPLARS
@@ -32,6 +34,28 @@ def test_the_same_dialect_passes_every_feature(dialect: DialectName, feature: Fe
     if feature in EXEMPLARS[dialect]:
         _, body = EXEMPLARS[dialect][feature]
         assert asked(made(dialect, dialect), body).dropped == ()
+
+
+NEUTRAL = [
+    ("openai_chat", {"n": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "stop": []}),
+    ("openai_chat", {"logprobs": False, "top_logprobs": 0, "function_call": "none", "functions": []}),
+    ("openai_chat", {"tools": [], "parallel_tool_calls": False, "tool_choice": "auto"}),
+    ("openai_chat", {"response_format": {"type": "text"}, "modalities": ["text"], "store": False, "metadata": {}}),
+    ("openai_responses", {"truncation": "disabled", "background": False, "previous_response_id": None}),
+    ("openai_responses", {"tools": [], "parallel_tool_calls": False, "tool_choice": "auto", "top_logprobs": 0}),
+    ("openai_responses", {"text": {"format": {"type": "text"}}, "reasoning": {"effort": None, "summary": None}}),
+    ("anthropic_messages", {"thinking": {"type": "disabled"}, "container": None, "mcp_servers": [], "tools": []}),
+]
+
+
+@pytest.mark.parametrize("provider", CHAT)
+@pytest.mark.parametrize(("client", "fields"), NEUTRAL)
+def test_values_that_ask_for_nothing_are_neither_refused_nor_named(
+    client: DialectName, fields: dict[str, Any], provider: DialectName
+) -> None:
+    said = {"input": "q"} if client == "openai_responses" else {"messages": [{"role": "user", "content": "q"}]}
+    limit = {"max_tokens": 9} if client == "anthropic_messages" else {}
+    assert asked(made(client, provider), {"model": "m", **said, **limit, **fields}).dropped == ()
 
 
 def test_every_feature_has_an_exemplar_somewhere() -> None:

@@ -27,6 +27,8 @@ _NEUTRAL_OF: Final[Mapping[Feature, frozenset[bytes]]] = {
     "presence_penalty": frozenset({b"0", b"0.0"}),
     "frequency_penalty": frozenset({b"0", b"0.0"}),
     "choices": frozenset({b"1"}),
+    "logprobs": frozenset({b"0"}),
+    "other_tools": frozenset({b'"none"'}),
     "verbosity": frozenset({b'"medium"'}),
     "stored_state": frozenset({b'"disabled"'}),
 }

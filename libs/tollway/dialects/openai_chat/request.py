@@ -260,7 +260,7 @@ _MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "none": "none", "re
 
 
 def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
-    if request.parallel_tool_calls is False:
+    if request.parallel_tool_calls is False and request.tools:
         uses.append(one_call("parallel_tool_calls", is_of_one_tool=_is_one_demanded(request)))
     return request.parallel_tool_calls
 
