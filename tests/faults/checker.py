@@ -74,16 +74,21 @@ def audit(
     *,
     stranded_max: int = 0,
     is_tally_whole: bool = True,
+    may_lose_answers: bool = False,
 ) -> Summary:
-    """Everything that can be checked once nothing is in flight. `stranded_max`: requests whose ingress died between
-    hold and dispatch, so that their holds wait for the deadline. The tally begins anew when the simulator does."""
+    """Everything that can be checked once nothing is in flight.
+
+    `stranded_max`: requests whose ingress died between hold and dispatch, so that their holds wait for the deadline.
+    `is_tally_whole`: the tally begins anew when the simulator does. `may_lose_answers`: ingress was out of reach, so
+    that an answer which its adapter had completed, and charged, did not arrive.
+    """
     books = settle_down(house, wallets, stranded_max=stranded_max)
     tally = house.tally() if is_tally_whole else None
     breaches = list(books.breaches)
     left_open = open_holds(books, wallets)
     if len(left_open) > stranded_max:
         breaches.append(f"holds {left_open} are open")
-    breaches += _clients(books, tries)
+    breaches += _clients(books, tries, may_lose_answers=may_lose_answers)
     breaches += _charged_once(books, wallets)
     breaches += [] if tally is None else _provider(books, tries, tally)
     for wallet in wallets:
@@ -98,12 +103,12 @@ def audit(
     return summary
 
 
-def _clients(books: Books, tries: Sequence[Try]) -> list[str]:
+def _clients(books: Books, tries: Sequence[Try], *, may_lose_answers: bool) -> list[str]:
     """Each try has one end, and what was said of it is so."""
     return [
         f"{tried.request_id or tried.tokens_input} ({tried.ending}): {what}"
         for tried in tries
-        if (what := _said_truly(books, tried))
+        if (what := _said_truly(books, tried) or ("" if may_lose_answers else _charged_for_failure(books, tried)))
     ]
 
 
@@ -118,12 +123,17 @@ def _said_truly(books: Books, tried: Try) -> str:
             return f"charged {settled.charged}, receipt {tried.receipt_nusd}"
         if settled.tokens_input != tried.tokens_input:
             return f"{settled.tokens_input} input tokens were charged instead of {tried.tokens_input}"
+    if tried.ending == "aborted" and tried.content_pieces and settled is not None and not settled.charged:
+        return "content was delivered before the client hung up, and nothing was charged"
+    return ""
+
+
+def _charged_for_failure(books: Books, tried: Try) -> str:
+    settled = books.settled.get(tried.request_id)
     if tried.ending == "refused" and settled is not None and settled.charged:
         return f"charged {settled.charged} for a refusal with status {tried.status}"
     if tried.ending == "told" and settled is not None and settled.outcome == "complete":
         return "charged as complete, the client was told of an error"
-    if tried.ending == "aborted" and tried.content_pieces and settled is not None and not settled.charged:
-        return "content was delivered before the client hung up, and nothing was charged"
     return ""
 
 
