@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
@@ -20,6 +21,10 @@ from tollway.wire.subjects import STREAMS
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--faults=long` runs the whole fault suite instead of the selection that fits into `make test`."""
     parser.addoption("--faults", choices=("short", "long"), default="short", help="how much of the fault suite to run")
+
+
+hypothesis_settings.register_profile("tollway", deadline=None)  # no test is about time on a busy machine
+hypothesis_settings.load_profile("tollway")
 
 
 def free_port() -> int:
