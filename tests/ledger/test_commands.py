@@ -233,6 +233,7 @@ def test_without_a_journal_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["verify", "--data", str(tmp_path)])
     assert isinstance(result.exception, CommandError)
     assert result.exception.exit_code == 3
+    assert json.loads(result.output.splitlines()[-1])["ok"] is False
     assert not (tmp_path / "journal.db").exists(), "looking makes nothing"
 
 

@@ -38,13 +38,23 @@ Account = Annotated[str, typer.Option(help="The account's id.")]
 
 @contextmanager
 def reading() -> Generator[None]:
-    """What keeps a command from looking is one sentence and exit code 3."""
+    """What keeps a command from looking is one sentence and exit code 3; the last line says so to scripts, too."""
     try:
         yield
     except (UnknownError, SQLAlchemyError) as fault:
-        raise CommandError(f"The database does not answer: {fault}.", exit_code=EXIT_BLIND) from None
+        raise failure(f"The database does not answer: {fault}.", EXIT_BLIND) from None
     except (BusError, BadKeyError, OSError) as fault:
-        raise CommandError(f"{fault}.", exit_code=EXIT_BLIND) from None
+        raise failure(f"{fault}.", EXIT_BLIND) from None
+    except DamagedError as fault:
+        raise failure(f"The journal is damaged: {fault}.", EXIT_WRONG) from None
+    except CommandError as error:
+        raise failure(str(error), error.exit_code) from None
+
+
+def failure(sentence: str, exit_code: int) -> CommandError:
+    """The end of a command that could not do what it was asked."""
+    print(msgspec.json.encode({"ok": False, "error": sentence}).decode())
+    return CommandError(sentence, exit_code=exit_code)
 
 
 def conclude(ok: bool, **fields: Any) -> None:
@@ -144,8 +154,6 @@ def replay(
             states = [replays.until(found.journal, number, until) for number in journals]
         except ValueError as fault:
             raise CommandError(str(fault), exit_code=2) from None
-        except DamagedError as fault:
-            raise CommandError(f"Cannot replay: {fault}.", exit_code=EXIT_WRONG) from None
     if dump:
         for state in states:
             print(canonical(state).decode())
@@ -170,12 +178,9 @@ def audit(
     """Every event of an account or one request, with the block it is in and that block's hash."""
     count = 0
     with reading(), access(data, database_url) as found:
-        try:
-            for line in history.lines(found.journal, journal_of(account), account=account, hold=hold):
-                count += 1
-                print(_json_of(line) if as_json else _text_of(line))
-        except DamagedError as fault:
-            raise CommandError(f"The journal is damaged: {fault}.", exit_code=EXIT_WRONG) from None
+        for line in history.lines(found.journal, journal_of(account), account=account, hold=hold):
+            count += 1
+            print(_json_of(line) if as_json else _text_of(line))
     conclude(True, account=account, journal=journal_of(account), events=count)
 
 
@@ -201,10 +206,7 @@ def export(
     journals = [journal_of(account)] if account else chosen(journal)
     with reading(), access(data, database_url) as found, _opened(file) as out:
         lines = signed.read(found.journal.engine) if checkpoints else _lines(found, journals, account)
-        try:
-            count = sum(out.write(msgspec.json.encode(line) + b"\n") > 0 for line in lines)
-        except DamagedError as fault:
-            raise CommandError(f"Stopped at damage: {fault}.", exit_code=EXIT_WRONG) from None
+        count = sum(out.write(msgspec.json.encode(line) + b"\n") > 0 for line in lines)
     conclude(True, file=str(file), lines=count)
 
 
@@ -258,10 +260,7 @@ def diff_projection(
 ) -> None:
     """Compare the read models with a rebuild from the journal, row by row."""
     with reading(), access(data, database_url) as found:
-        try:
-            compared = projection.compare(found.journal, found.views)
-        except DamagedError as fault:
-            raise CommandError(f"The journal is damaged: {fault}.", exit_code=EXIT_WRONG) from None
+        compared = projection.compare(found.journal, found.views)
         if rebuild:
             found.views.drop()
     for one in compared.shown:
@@ -306,9 +305,9 @@ def repair(
     (`nats stream rm LEDGER` with an administrator's credentials) and it is published again from the database.
     """
     if source == "sql":
-        raise CommandError("Remove the LEDGER stream; the running ledger publishes it again from SQL.", exit_code=2)
+        raise failure("Remove the LEDGER stream; the running ledger publishes it again from SQL.", 2)
     if source != "stream":
-        raise CommandError("--from is 'stream' or 'sql'.", exit_code=2)
+        raise failure("--from is 'stream' or 'sql'.", 2)
     with reading(), access(data, database_url, is_writer=yes) as found:
         copied = asyncio.run(_copied(found, chosen(journal)))
         plans = [repairing.plan(found.journal, number, blocks) for number, blocks in sorted(copied.items())]
