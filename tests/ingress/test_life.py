@@ -274,6 +274,10 @@ async def test_addresses_and_methods_that_do_not_exist_are_said_so_in_the_dialec
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST, OPTIONS")
     nowhere = await street.client.post("/v1/messages/nowhere", json={})
     assert (nowhere.status_code, nowhere.json()["type"]) == (404, "error")
+    theirs = await street.client.get("/v1/files", headers={"anthropic-version": "2023-06-01"})
+    assert (theirs.status_code, theirs.json()["type"]) == (404, "error")
+    ours = await street.client.post(CHAT, content=b"{", headers={"anthropic-version": "2023-06-01"})
+    assert (ours.status_code, "type" in ours.json()) == (400, False)
     assert (await street.client.options(CHAT)).status_code == 204
 
 

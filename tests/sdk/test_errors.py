@@ -203,6 +203,17 @@ def test_a_key_that_is_none_is_an_authentication_error(street: Street) -> None:
     assert unknown.value.type == "authentication_error"
 
 
+def test_what_the_gateway_does_not_have_is_not_found(street: Street) -> None:
+    for call in (lambda: street.openai().files.list(), lambda: street.openai().responses.retrieve("resp_1")):
+        with pytest.raises(openai.NotFoundError) as raised:
+            call()
+        assert raised.value.code == "not_found"
+    for ask in (street.anthropic().messages.batches.list, lambda: street.anthropic().models.retrieve("nothing")):
+        with pytest.raises(anthropic.NotFoundError) as missing:
+            ask()
+        assert missing.value.type == "not_found_error"
+
+
 def test_a_model_that_nobody_knows_is_said_with_near_names(street: Street) -> None:
     for call in (chat, respond):
         with pytest.raises(openai.UnprocessableEntityError) as raised:

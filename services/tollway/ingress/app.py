@@ -94,7 +94,8 @@ class App:
             report("request failed", fault)
             refusal = refuse("internal_error")
         if refusal is not None:
-            await exchange.refuse(refusal, dialect_at(exchange.path), request_id, _allow(refusal, exchange.path))
+            dialect = dialect_at(exchange.path, exchange.headers)
+            await exchange.refuse(refusal, dialect, request_id, _allow(refusal, exchange.path))
 
     async def _small(self, exchange: Exchange, request_id: str) -> Refusal | None:
         if exchange.method == "OPTIONS" and exchange.path.startswith("/v1/"):

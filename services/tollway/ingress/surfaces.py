@@ -1,5 +1,6 @@
 """Which address speaks which dialect."""
 
+from collections.abc import Container
 from typing import Final
 
 import msgspec
@@ -29,8 +30,12 @@ DOORS: Final[dict[str, Door]] = {
 
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 MODELS: Final = "/v1/models"
+VERSION_HEADER: Final = "anthropic-version"
 
 
-def dialect_at(path: str) -> DialectName:
-    """The dialect in which an address says no, also where there is nothing."""
-    return "anthropic_messages" if path.startswith("/v1/messages") else "openai_chat"
+def dialect_at(path: str, headers: Container[str]) -> DialectName:
+    """The dialect in which an address says no, also where there is nothing: what Anthropic's clients ask for beside
+    messages (models, files) is told by the header that they all send.
+    """
+    is_theirs = path.startswith("/v1/messages") or (VERSION_HEADER in headers and path not in DOORS)
+    return "anthropic_messages" if is_theirs else "openai_chat"
