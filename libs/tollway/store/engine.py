@@ -4,6 +4,8 @@ SQLite: WAL, `synchronous=FULL` (an acknowledged commit survives a power cut), a
 PostgreSQL: psycopg, `synchronous_commit=on`, statements and lock waits bounded, TCP keep-alives.
 """
 
+import sqlite3
+import time
 from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
@@ -14,6 +16,12 @@ SQLITE_BUSY_TIMEOUT_MS: Final = 5_000
 STATEMENT_TIMEOUT_MS: Final = 5_000
 LOCK_TIMEOUT_MS: Final = 2_000
 CONNECT_TIMEOUT_S: Final = 3
+PRAGMAS: Final = (
+    f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
 
 
 def open_engine(url: str, *, is_writer: bool = False) -> Engine:
@@ -47,8 +55,8 @@ def _open_sqlite(url: str, *, is_writer: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in _pragmas():
-            connection.execute(pragma)
+        for pragma in PRAGMAS:
+            _set_in_turn(connection, pragma)
 
     @event.listens_for(engine, "begin")
     def start(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]
@@ -57,10 +65,15 @@ def _open_sqlite(url: str, *, is_writer: bool) -> Engine:
     return engine
 
 
-def _pragmas() -> tuple[str, ...]:
-    return (
-        f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA foreign_keys=ON",
-    )
+def _set_in_turn(connection: sqlite3.Connection, pragma: str) -> None:
+    """Set a pragma, again while the file is locked: several that turn a new file to WAL at once meet on a lock that
+    SQLite does not wait for, whatever the busy timeout."""
+    deadline_s = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute(pragma)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
