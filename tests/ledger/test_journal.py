@@ -1,6 +1,7 @@
 """The journal's promises, the same on SQLite and PostgreSQL: append, conflict, ambiguity, damage, read only, replay."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -15,8 +16,10 @@ from tollway.ledger.journal import tables as t
 from tollway.ledger.journal.finding import events_with, find_ending, seq_before
 from tollway.ledger.journal.reading import load, walk
 from tollway.ledger.journal.store import ConflictError, JournalStore, UnknownError
+from tollway.ledger.journal.walkeeper import WalKeeper
 from tollway.ledger.views import tables as views_tables
 from tollway.ledger.writer import FencedError, commit
+from tollway.store.engine import open_engine
 
 OPENED = ev.AccountOpened(account="acc_a")
 
@@ -81,7 +84,6 @@ def test_blocks_are_never_truncated(store: JournalStore) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_reads(database: Callable[[str], str]) -> None:
-    from tollway.store.engine import open_engine
 
     for part, wanted in (("journal", t.METADATA), ("views", views_tables.METADATA)):
         engine = open_engine(database(part))
@@ -353,3 +355,28 @@ def test_a_block_of_another_chain_does_not_fit_even_if_it_is_intact() -> None:
     bl.check(grafted, bl.head_of(theirs))
     with pytest.raises(bl.DamagedError, match="does not link"):
         bl.check(grafted, bl.head_of(ours))
+
+
+def times_begun_anew(directory: Path) -> int:
+    """The checkpoint sequence number in the header of SQLite's log: it rises whenever the log is begun anew."""
+    return int.from_bytes((directory / "journal.db-wal").read_bytes()[12:16], "big")
+
+
+def test_sqlites_log_is_begun_anew_under_a_writer_that_never_pauses(
+    sqlite_database: Callable[[str], str], tmp_path: Path
+) -> None:
+    engine = open_engine(sqlite_database("journal"), is_writer=True)
+    store, keeper = JournalStore(engine), WalKeeper(engine, every_s=0.01, pages_max=256)
+    store.append(blocks(1, journal=1))
+    before = times_begun_anew(tmp_path)
+    keeper.start()
+    head = bl.Head()
+    for _ in range(1500):
+        events = [ev.AccountOpened(account=f"acc_{n:026d}") for n in range(60)]
+        block = bl.build(3, head, epoch=1, ts=head.ts + 1, events=events)
+        store.append([block])
+        head = bl.head_of(block)
+    assert times_begun_anew(tmp_path) > before
+    keeper.stop()
+    store.let_go()
+    engine.dispose()
