@@ -47,6 +47,13 @@ def read_blocks(source: Path | str) -> list[Row]:
         return [tuple(row) for row in link.execute(query).fetchall()]  # pyright: ignore[reportArgumentType]
 
 
+def digest(row: Row) -> bytes:
+    """The hash that a block's stored bytes have."""
+    journal, seq, epoch, ts, prev_hash, _, n, first_eid, codec, body = row
+    packed = struct.pack(HEADER, VERSION, journal, seq, epoch, ts, first_eid, n, codec)
+    return hashlib.sha256(packed + prev_hash + body).digest()
+
+
 @dataclass
 class Lot:
     """A lot of credit; `order` counts the account's lots."""
@@ -148,9 +155,8 @@ class Books:
         self._where = f"journal {journal} block {seq}"
         self.blocks += 1
         seq0, hash0, epoch0, ts0, end0 = _end_of(before)
-        packed = struct.pack(HEADER, VERSION, journal, seq, epoch, ts, first_eid, n, codec)
         known = len(self.breaches)
-        self._hold_to(hashlib.sha256(packed + prev_hash + body).digest() == stored, "its hash is not its content's")
+        self._hold_to(digest(row) == stored, "its hash is not its content's")
         self._hold_to(prev_hash == hash0, "it does not link to the block before")
         self._hold_to(seq == seq0 + 1 and ts > ts0 and first_eid == end0, "numbers or time do not follow")
         self._hold_to(epoch >= epoch0, "an earlier epoch wrote after a later one")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import nats
 from msgspec import msgpack
 
-from tests.faults.books import Books, Row, read_blocks
+from tests.faults.books import Books, Row, digest, read_blocks
 from tests.faults.house import House, Wallet
 from tests.faults.load import Try, nusd_of
 
@@ -237,7 +237,7 @@ async def _copied(house: House) -> list[tuple[tuple[int, int], bytes]]:
         found: list[tuple[tuple[int, int], bytes]] = []
         for sequence in range(1, last + 1):
             message = await stream.get_msg("LEDGER", sequence)
-            found += [((block[0], block[1]), bytes(block[5])) for block in msgpack.decode(message.data or b"")]
+            found += [((row[0], row[1]), digest(tuple(row))) for row in msgpack.decode(message.data or b"")]
         return found
     finally:
         await client.close()

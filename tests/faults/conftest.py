@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     unbilled = sum(summary.unbilled for summary in SUMMARIES)
     terminalreporter.write_line(
         f"faults injected: {faults}, requests sent: {requests}, events checked: {events}, violations: {violations} "
-        f"(answers that a crash lost before they were billed: {unbilled})"
+        f"(answers that did not reach their client and were not charged: {unbilled})"
     )
 
 

@@ -1,6 +1,7 @@
 """Data that is not what was written: it is found, named, kept apart from the rest, and repaired from the other copy."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -94,3 +95,56 @@ def test_one_damaged_journal_does_not_end_the_others(new_house: NewHouse) -> Non
     until(lambda: b"Not ready within" in house.said(), within_s=90)
     assert f"journal {journal_of(hurt.account_id)} is halted".encode() in house.said()
     assert attempt_once(house.base_url, other, Ask()).ending == "complete"
+
+
+def cut_wal(house: House, size_bytes: int) -> None:
+    """What a disk does that lied about its last writes."""
+    wal = house.data / "journal.db-wal"
+    os.truncate(wal, max(0, wal.stat().st_size - size_bytes))
+    house.faults.append(f"{size_bytes} bytes cut off the write-ahead log")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("is_enough", [False, True], ids=["a torn page", "until blocks are gone"])
+def test_a_torn_write_ahead_log_loses_nothing_that_was_published(new_house: NewHouse, is_enough: bool) -> None:
+    house = new_house()
+    house.start()
+    wallets = list(two_wallets(house))
+    tries = [tried for wallet in wallets for tried in together(house.base_url, wallet, [Ask()] * 15)]
+    assert audit(house, wallets, tries).breaches == []
+    blocks = books_of(house).blocks
+    house.close()
+    cut_wal(house, 3_001)
+    while is_enough and books_of(house).blocks == blocks:
+        cut_wal(house, 40_001)
+    house.begin()
+    if is_enough:
+        until(lambda: "is halted" in str(house.missing().get("ledger", "")), within_s=60)
+        code, said = ledger(house, "repair", "--from", "stream", "--yes")
+        assert code == 0, said
+    house.until_ready(within_s=60)
+    tries += [attempt_once(house.base_url, wallet, Ask()) for wallet in wallets]
+    assert audit(house, wallets, tries, is_tally_whole=False).breaches == []
+    assert {tried.ending for tried in tries} == {"complete"}
+
+
+@pytest.mark.long
+def test_a_bit_turned_in_the_streams_file_is_noticed_and_the_copy_made_whole(new_house: NewHouse) -> None:
+    house = new_house()
+    house.start()
+    wallets = list(two_wallets(house))
+    tries = together(house.base_url, wallets[0], [Ask()] * 15)
+    assert audit(house, wallets, tries).breaches == []
+
+    def flip_in_stream() -> None:
+        file = max(house.data.glob("jetstream/**/streams/LEDGER/msgs/*.blk"))
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 0x10
+        file.write_bytes(bytes(data))
+
+    house.while_down("nats", flip_in_stream)
+    house.faults.append("a bit in a file of LEDGER")
+    house.until_ready()
+    tries += together(house.base_url, wallets[1], [Ask()] * 5)
+    assert audit(house, wallets, tries).breaches == []
