@@ -4,9 +4,12 @@ from typing import Final
 
 import msgspec
 
+from tollway.wire.money import NUSD_MAX
 from tollway.wire.pricing import TOKENS_SANE_MAX, charge_nusd
 from tollway.wire.usage import Outcome, Usage, UsageFact
 
+AMOUNT_NUSD_MAX: Final = NUSD_MAX // 64
+"""One amount, $144 million: no grant, no hold and no request's cost is more."""
 OVERRUN_NUSD_MIN: Final = 10_000_000
 """$0.01: an overrun up to this, or up to 5 % of the hold, is the customer's; more is the operator's write-off."""
 OVERRUN_DIVISOR: Final = 20
@@ -53,7 +56,8 @@ def bill(fact: UsageFact, *, is_delivery_charged: bool = False) -> Bill:
         return Bill(0)
     if not is_sane(fact.usage):
         return Bill(0, is_absurd=True)
-    return Bill(charge_nusd(fact.usage, fact.price, is_managed=fact.is_managed))
+    cost = charge_nusd(fact.usage, fact.price, is_managed=fact.is_managed)
+    return Bill(cost) if cost <= AMOUNT_NUSD_MAX else Bill(0, is_absurd=True)
 
 
 def is_sane(usage: Usage) -> bool:
@@ -80,6 +84,8 @@ def charged_of(cost: int, hold_amount: int) -> int:
     return min(cost, hold_amount + overrun_max(hold_amount))
 
 
-def operator_cost(fact: UsageFact) -> int:
+def operator_cost(fact: UsageFact, *, is_served_charged: bool = False) -> int:
     """What the attempts cost the operator without being charged to anybody."""
-    return sum(attempt.operator_cost_nusd for attempt in fact.attempts if attempt.operator_cost_nusd > 0)
+    unpaid = [attempt for attempt in fact.attempts if not (attempt.is_served and is_served_charged)]
+    total = sum(attempt.operator_cost_nusd for attempt in unpaid if attempt.operator_cost_nusd > 0)
+    return min(total, AMOUNT_NUSD_MAX)

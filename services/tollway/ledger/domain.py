@@ -13,7 +13,7 @@ import msgspec
 
 from tollway.ledger import events as ev
 from tollway.ledger import spend
-from tollway.ledger.charges import IS_CHARGED, bill, charged_of, is_abused, is_charged, operator_cost
+from tollway.ledger.charges import AMOUNT_NUSD_MAX, IS_CHARGED, bill, charged_of, is_abused, is_charged, operator_cost
 from tollway.ledger.lots import pick
 from tollway.ledger.state import CLOSED_WINDOW_MS, Account, Closed, Hold, State, apply, payment_key
 from tollway.wire.credit import (
@@ -38,8 +38,8 @@ from tollway.wire.usage import Attempt, Usage, UsageFact, Witness
 HOLD_GRACE_MS: Final = 60_000
 """How long after its deadline a hold waits for its fact."""
 LOT_LIFE_DAYS: Final = 365
-AMOUNT_NUSD_MAX: Final = NUSD_MAX // 64
-"""One amount; balances of many lots still fit 64 bits."""
+BALANCE_NUSD_MAX: Final = NUSD_MAX
+"""What an account may have or owe: databases keep 64 bits."""
 BYTES_PER_TOKEN: Final = 4
 """How a witness's bytes are turned into tokens where nothing better is known."""
 
@@ -71,6 +71,13 @@ def _is_amount(amount: int) -> bool:
     return 0 < amount <= AMOUNT_NUSD_MAX
 
 
+def _has_room(account: Account, amount: int) -> bool:
+    """Whether the account may have, or owe, so much more."""
+    if amount > 0:
+        return account.available + account.held + amount <= BALANCE_NUSD_MAX
+    return account.debt - amount <= BALANCE_NUSD_MAX
+
+
 def _grant(state: State, command: GrantCredit, now_ms: int) -> Events | Refusal:
     if not _is_amount(command.amount_nusd):
         return refuse("invalid_amount", "A grant must be more than zero and within range.")
@@ -78,6 +85,8 @@ def _grant(state: State, command: GrantCredit, now_ms: int) -> Events | Refusal:
     if booked is not None:
         return [] if booked.amount == command.amount_nusd else refuse("duplicate_payment")
     account = state.accounts.get(command.account_id)
+    if account is not None and not _has_room(account, command.amount_nusd):
+        return refuse("invalid_amount", "The account would have more than can be kept.")
     opened: Events = [] if account else [ev.AccountOpened(account=command.account_id, by=command.by)]
     return [*opened, _lot_of(command, (account.lots_made if account else 0) + 1, now_ms)]
 
@@ -140,6 +149,8 @@ def _adjust(state: State, command: AdjustBalance, _now_ms: int) -> Events | Refu
     account = state.accounts.get(command.account_id)
     if account is None:
         return refuse("resource_missing", "No such account.")
+    if not _has_room(account, command.amount_nusd):
+        return refuse("invalid_amount", "The account would have, or owe, more than can be kept.")
     return [_adjustment(account, command)]
 
 
@@ -160,7 +171,7 @@ def _adjustment(account: Account, command: AdjustBalance) -> ev.AdjustmentPosted
 
 
 def _update_account(state: State, command: UpdateAccount, _now_ms: int) -> Events | Refusal:
-    idem = f"{command.account_id}/{command.idem}"
+    idem = f"{command.account_id}/status/{command.idem}"
     if idem in state.idem:
         return []
     return [
@@ -299,8 +310,8 @@ def _void(state: State, command: VoidHold, _now_ms: int) -> Events | Refusal:
     hold = state.holds.get(command.hold_id)
     if hold is not None and hold.account == command.account_id:
         return [_voided(command.hold_id, hold, command.reason)]
-    is_over = command.hold_id in state.expired or state.ended(command.hold_id) is not None
-    return [] if is_over else refuse("hold_unknown")
+    over = state.expired.get(command.hold_id) or state.ended(command.hold_id)
+    return [] if over is not None and over.account == command.account_id else refuse("hold_unknown")
 
 
 def _voided(hold_id: str, hold: Hold, reason: str) -> ev.HoldVoided:
@@ -400,7 +411,7 @@ def _settled(account: Account, hold: Hold, fact: UsageFact) -> ev.HoldSettled:
         debt=shortage,
         written_off=priced.cost - charged,
         is_absurd=priced.is_absurd,
-        operator_cost=operator_cost(fact),
+        operator_cost=operator_cost(fact, is_served_charged=True),
     )
 
 
@@ -460,7 +471,7 @@ def _settle_expired(state: State, fact: UsageFact) -> Events:
             debt=shortage,
             written_off=priced.cost - charged,
             is_absurd=priced.is_absurd,
-            operator_cost=operator_cost(fact),
+            operator_cost=operator_cost(fact, is_served_charged=charged > 0),
         )
     ]
 

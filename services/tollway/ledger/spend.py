@@ -31,12 +31,12 @@ class KeySpend(msgspec.Struct, gc=False):
         self.day, self.day_spent = day, 0
 
     def today(self, ts_ms: int) -> int:
-        """Spent and held today."""
-        return self.held + (self.day_spent if ts_ms // DAY_MS == self.day else 0)
+        """Spent and held today. A clock behind the counters gives no second day."""
+        return self.held + (self.day_spent if ts_ms // DAY_MS <= self.day else 0)
 
     def this_month(self, ts_ms: int) -> int:
         """Spent and held this month."""
-        return self.held + (self.month_spent if month_of(ts_ms // DAY_MS) == self.month else 0)
+        return self.held + (self.month_spent if month_of(ts_ms // DAY_MS) <= self.month else 0)
 
 
 def month_of(day: int) -> int:
