@@ -26,7 +26,7 @@ from tollway.wire.usage import Settled, UsageFact, UsageFacts
 FACTS_MAX: Final = 128
 PUT_TIMEOUT_S: Final = 5.0
 PUTS_APART_S: Final = 0.02
-"""A journal's first fact travels at once, so that whoever asks right after an answer finds it; those that follow closely
+"""The first fact of a journal travels at once, so that who asks right after an answer finds it; those close behind it
 share a message: a put costs broker, ledger and adapter some 300 us, whatever is in it."""
 AGAIN_S: Final = 5.0
 AGAIN_S_MAX: Final = 60.0
