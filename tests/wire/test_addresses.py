@@ -39,7 +39,13 @@ def test_metadata_and_link_local_addresses_stay_closed_in_any_range(address: str
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.example.com/v1", "https://[2606:4700::6812:6c0]/v1", "https://1.1.1.1:8443"],
+    [
+        "https://api.example.com/v1",
+        "https://api.example.com./v1",
+        "https://xn--bcher-kva.example/v1",
+        "https://[2606:4700::6812:6c0]/v1",
+        "https://1.1.1.1:8443",
+    ],
 )
 def test_outside_urls_with_https_are_accepted(url: str) -> None:
     assert base_url_problem(url, ()) is None
@@ -52,6 +58,15 @@ def test_outside_urls_with_https_are_accepted(url: str) -> None:
         "http://1.1.1.1/v1",
         "https://127.0.0.1/v1",
         "https://localhost/v1",
+        "https://localhost./v1",
+        "https://ip6-localhost/v1",
+        "https://metadata/v1",
+        "https://127。0。0。1/v1",
+        "https://①②⑦.0.0.1/v1",
+        "https://\u202emoc.example/v1",
+        "https://-.example.com/v1",
+        "https://a..example.com/v1",
+        "https://" + "a" * 64 + ".example.com/v1",
         "https://box.internal/v1",
         "https://2130706433/v1",
         "https://0x7f000001/v1",

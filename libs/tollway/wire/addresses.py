@@ -5,6 +5,7 @@ asks it about addresses written literally into a base URL. Outside addresses are
 neighbourhood only inside the operator's `allow_cidrs` (for Ollama, vLLM and the like).
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -42,6 +43,13 @@ _NEVER: Final = tuple(
 
 _CARRIERS: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
 """IPv6 ranges that carry an IPv4 address which a translator would connect to."""
+
+_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.I
+)
+"""A host as it is resolved. Others would be turned into such a name after they were judged (`127。0。0。1`)."""
+_INSIDE: Final = (".localhost", ".localdomain", ".local", ".internal")
+"""Names of the own network; so is every name without a dot."""
 
 _NAMED_RANGES: Final = {"loopback": LOOPBACK_CIDRS, "private": PRIVATE_CIDRS}
 
@@ -132,11 +140,16 @@ def _host_problem(host: str, *, is_tls: bool, allow_cidrs: Sequence[str]) -> str
 
 
 def _name_problem(host: str, *, is_tls: bool, is_any_allowed: bool) -> str | None:
-    last = host.rstrip(".").rsplit(".", 1)[-1]
+    host = host.removesuffix(".")
+    if not _NAME.fullmatch(host):
+        return (
+            "names a host with other characters than letters, digits and hyphens (write an international name as xn--…)"
+        )
+    last = host.rsplit(".", 1)[-1]
     if last.isdigit() or last.lower().startswith("0x"):
         return "names a host that looks like an address written in an unusual way"
     if not is_tls and not is_any_allowed:
         return "must use https: the operator allows no addresses of the own network"
-    if not is_any_allowed and (host == "localhost" or host.endswith((".localhost", ".local", ".internal"))):
+    if not is_any_allowed and ("." not in host or host.endswith(_INSIDE)):
         return f"points at {host}, which the operator does not allow"
     return None
