@@ -60,6 +60,7 @@ class Neighbours:
     principal: Principal = PRINCIPAL
     plan: Plan | Refusal = PLAN
     hold: Refusal | None = None
+    listed: Refusal | None = None
     works: list[Work] = field(default_factory=lambda: list[Work]())
     holds: list[OpenHold] = field(default_factory=lambda: list[OpenHold]())
     voids: list[VoidHold] = field(default_factory=lambda: list[VoidHold]())
@@ -95,7 +96,9 @@ async def plan(room: Neighbours, _command: PlanRoute, _context: Context) -> Plan
     return room.plan
 
 
-async def models(_room: Neighbours, command: ListModels, _context: Context) -> ModelList:
+async def models(room: Neighbours, command: ListModels, _context: Context) -> ModelList | Refusal:
+    if room.listed is not None:
+        return room.listed
     cards = (ModelCard("simulator:echo", "simulator", "Echo", price=Price(10**9, 2 * 10**9)),)
     return ModelList(tuple(card for card in cards if command.model_id in ("", card.id)))
 
@@ -176,7 +179,9 @@ async def street(request: pytest.FixtureRequest) -> AsyncIterator[Street]:
     await gate.bus.listen(subjects.inbox(gate.node, "*"), [Piece], gate.room.take)
     gate.hear_adapter()
     port = free_port()
-    config = uvicorn.Config(App(gate), port=port, lifespan="off", log_config=None, ws="none", http="httptools")
+    config = uvicorn.Config(
+        App(gate), port=port, lifespan="off", log_config=None, ws="none", http="httptools", proxy_headers=False
+    )
     server = uvicorn.Server(config)
     serving = spawn(server._serve(), name="uvicorn")
     looking = spawn(look(gate), name="look")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 from tests.ingress.conftest import KEY, Neighbours, Street
-from tollway.wire.access import Settings
+from tollway.wire.access import KeyLimits, Principal, Settings
 from tollway.wire.credit import OpenHold
 from tollway.wire.refusals import refuse
 from tollway.wire.work import BODY_INLINE_BYTES_MAX, End, Head, Piece, Work
@@ -285,6 +285,33 @@ async def test_tokens_are_counted_for_coding_agents(street: Street) -> None:
     body = {"model": "claude", "messages": [{"role": "user", "content": "hello world"}]}
     counted = await street.client.post("/v1/messages/count_tokens", json=body)
     assert 2 <= counted.json()["input_tokens"] <= 40
+
+
+COUNT = "/v1/messages/count_tokens"
+COUNTED = {"model": "claude", "messages": [{"role": "user", "content": "hello world"}]}
+
+
+async def test_counting_is_within_the_keys_scope_and_limits(street: Street) -> None:
+    street.neighbours.listed = refuse("model_not_allowed")
+    outside = await street.client.post(COUNT, json=COUNTED)
+    assert (outside.status_code, outside.json()["type"]) == (422, "error")
+    street.neighbours.listed = refuse("no_provider_key")
+    assert (await street.client.post(COUNT, json=COUNTED)).status_code == 200
+    street.gate.principals.clear()
+    street.neighbours.principal = Principal("ac_1", "aigk_2", 2, limits=KeyLimits(requests_per_minute=1))
+    assert [(await street.client.post(COUNT, json=COUNTED)).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_a_key_bound_to_addresses_is_dead_from_others_on_every_route(street: Street) -> None:
+    street.neighbours.principal = Principal("ac_1", "aigk_1", 1, limits=KeyLimits(addresses=("10.0.0.0/8",)))
+    forged = {"x-forwarded-for": "10.0.0.1", "forwarded": "for=10.0.0.1"}
+    answers = [
+        await street.client.post(CHAT, json=BODY, headers=forged),
+        await street.client.post(COUNT, json=COUNTED, headers=forged),
+        await street.client.get("/v1/models", headers=forged),
+        await street.client.get("/v1/models/simulator:echo", headers=forged),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
 
 
 IDEMPOTENT = {"idempotency-key": "k1"}

@@ -5,7 +5,7 @@ up to N times the limit. Money limits are the ledger's and exact.
 """
 
 from collections import Counter
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from tollway.wire.access import Principal
@@ -46,15 +46,13 @@ class Admission:
         self._tokens: dict[str, Meter] = {}
         self.shed: Counter[str] = Counter()
 
-    def knock(self, principal: Principal, client: str, now_s: float) -> Refusal | None:
-        """Before the body is read: source address, requests per minute, room in the house. Counts the request."""
-        limits = principal.limits
-        if limits.addresses is not None and not is_listed(client, limits.addresses):
-            return refuse("invalid_access_key", "The access key may not be used from this address.")
+    def knock(self, principal: Principal, now_s: float) -> Refusal | None:
+        """Before the body is read: requests per minute, room in the house. Counts the request."""
         full = self._full(principal.account_id)
         if full is not None:
             return full
-        return _metered(self._requests, principal.access_key_id, 1, limits.requests_per_minute, now_s, "requests")
+        limit = principal.limits.requests_per_minute
+        return _metered(self._requests, principal.access_key_id, 1, limit, now_s, "requests")
 
     def weigh(self, principal: Principal, tokens: int, now_s: float) -> Refusal | None:
         """Once the size is known: tokens per minute, by the upper bound of the input."""
@@ -109,10 +107,19 @@ def _metered(
     return None
 
 
+def may_come_from(client: str, principal: Principal) -> bool:
+    """Whether the access key may be used from this address, on any route."""
+    addresses = principal.limits.addresses
+    return addresses is None or is_listed(client, addresses)
+
+
 def is_listed(client: str, addresses: tuple[str, ...]) -> bool:
-    """Whether an address is in one of these networks (`10.0.0.0/8`, `::1`). What is no address is in none."""
+    """Whether an address is in one of these networks (`10.0.0.0/8`, `::1`). What is no address is in none; an IPv4
+    caller of a socket that takes both kinds is one of IPv4."""
     try:
         address = ip_address(client)
     except ValueError:
         return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
     return any(address in ip_network(network, strict=False) for network in addresses)

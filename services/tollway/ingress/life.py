@@ -17,6 +17,7 @@ from tollway.bus import NOTHING, Bus, BusError
 from tollway.crash import crashpoint
 from tollway.dialects.bridge import Intake, read_intake
 from tollway.ingress import domain
+from tollway.ingress.admission import may_come_from
 from tollway.ingress.counting import counted
 from tollway.ingress.exchange import Exchange
 from tollway.ingress.giving_back import give_back
@@ -115,7 +116,7 @@ async def _let_in(house: House, journey: Journey) -> Principal | Refusal:
     if isinstance(principal, Refusal):
         return principal
     journey.principal = principal
-    return house.admission.knock(principal, exchange.client, clock.monotonic_s()) or principal
+    return house.admission.knock(principal, clock.monotonic_s()) or principal
 
 
 async def _way_in(house: House, journey: Journey, principal: Principal) -> Admitted | Record | Refusal:
@@ -177,6 +178,8 @@ async def authenticate(house: House, exchange: Exchange, journey: Journey | None
     if isinstance(verdict, Principal):
         if verdict.expires_at_ms is not None and verdict.expires_at_ms <= clock.now_ms():
             return refuse("invalid_access_key", "The access key has expired.")
+        if not may_come_from(exchange.client, verdict):
+            return refuse("invalid_access_key", "The access key may not be used from this address.")
         house.known[verdict.access_key_id] = verdict
     return verdict
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tollway import clock
 from tollway.dialects.bridge import CONTENT_TYPE_JSON, read_intake
 from tollway.ingress import domain
 from tollway.ingress.exchange import Exchange
@@ -24,6 +25,7 @@ UNCALLABLE: Final = frozenset(
     {"model_unknown", "model_unpriced", "no_provider_key", "provider_not_allowed", "model_not_allowed"}
 )
 """Why a plan cannot be made for a model: it is not among those of this access key, so its address is a 404."""
+OUT_OF_SCOPE: Final = frozenset({"provider_not_allowed", "model_not_allowed"})
 
 
 async def list_models(house: House, exchange: Exchange, request_id: str) -> Refusal | None:
@@ -91,14 +93,21 @@ def _pricing(price: Price) -> dict[str, str | None]:
 
 
 async def count(house: House, exchange: Exchange, request_id: str) -> Refusal | None:
-    """Anthropic's token count, by tiktoken: an estimate for other families, which coding agents ask for often."""
+    """Anthropic's token count, by tiktoken: an estimate for other families, which coding agents ask for often. It is a
+    request as far as the key's limits and scope are concerned."""
     principal = exchange.head_refusal() or await authenticate(house, exchange)
     if isinstance(principal, Refusal):
         return principal
-    body = await exchange.body()
-    intake = body if isinstance(body, Refusal) else read_intake("anthropic_messages", body, surface="count_tokens")
-    if isinstance(body, Refusal) or isinstance(intake, Refusal):
-        return intake if isinstance(intake, Refusal) else None
+    crowd = house.admission.knock(principal, clock.monotonic_s())
+    body = crowd or await exchange.body()
+    if isinstance(body, Refusal):
+        return body
+    intake = read_intake("anthropic_messages", body, surface="count_tokens")
+    if isinstance(intake, Refusal):
+        return intake
+    planned = await _ask(house, principal, intake.model, request_id)
+    if isinstance(planned, Refusal) and planned.code in OUT_OF_SCOPE:
+        return planned
     counted = await asyncio.to_thread(count_tokens, body.decode("utf-8", "replace"))
     tokens = min(counted, domain.tokens_input_bound(intake))
     answer = msgspec.json.encode({"input_tokens": tokens})
