@@ -209,6 +209,20 @@ async def test_a_provider_key_is_shown_redacted_and_its_value_never(api: httpx.A
     assert (await api.get("/provider-keys", params={"provider": "anthropic"})).json()["aiGatewayProviderKeys"] == []
 
 
+@pytest.mark.parametrize(
+    "value", ["sk-proj-0123456789\n", " sk-proj-0123456789", "sk-proj\t0123456789", "sk-präsent", " "]
+)
+async def test_a_provider_key_that_no_header_can_carry_is_refused_unseen(api: httpx.AsyncClient, value: str) -> None:
+    for path, body in (
+        ("/provider-keys", {"providerId": "openai", "value": value}),
+        ("/managed-credentials", {"providerId": "openai", "value": value}),
+    ):
+        answer = await api.post(path, json=body)
+        assert is_error(answer, 400, "validation")
+        assert "header" in answer.json()["details"]["value"]
+        assert "0123456789" not in answer.text
+
+
 async def test_rotation_keeps_the_id_and_changes_the_rest(api: httpx.AsyncClient) -> None:
     made = await created(api, "/provider-keys")
     path = f"/provider-keys/{made['id']}/rotate"
@@ -254,6 +268,9 @@ async def test_limits_of_a_key_are_set_one_by_one(api: httpx.AsyncClient) -> Non
         ({"spendPerDay": 1.5}, "limits.spendPerDay"),
         ({"spendPerDay": "0.0000000001"}, "limits.spendPerDay"),
         ({"spendPerMonth": "1e999"}, "limits.spendPerMonth"),
+        ({"spendPerMonth": "1e3"}, "limits.spendPerMonth"),
+        ({"spendPerMonth": " 1"}, "limits.spendPerMonth"),
+        ({"spendPerMonth": "٣"}, "limits.spendPerMonth"),
         ({"addresses": ["10.0.0.0/33"]}, "limits.addresses[0]"),
         ({"perHour": 1}, "limits.perHour"),
     ],

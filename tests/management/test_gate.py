@@ -101,6 +101,18 @@ async def test_bad_json_is_refused_with_a_reason(api: httpx.AsyncClient, body: b
     assert (await api.get("/access-keys")).status_code == 200
 
 
+@pytest.mark.parametrize("said", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+async def test_a_body_that_is_not_said_to_be_json_is_refused_with_what_to_say(
+    api: httpx.AsyncClient, said: str | None
+) -> None:
+    headers = {} if said is None else {"content-type": said}
+    answer = await api.post("/access-keys", content=b'{"name": "n"}', headers=headers)
+    assert is_error(answer, 400, "validation")
+    assert "Content-Type: application/json" in answer.json()["msg"]
+    good = await api.post("/access-keys", content=b"{}", headers={"content-type": "Application/JSON; charset=utf-8"})
+    assert good.status_code == 201
+
+
 async def test_a_body_over_the_limit_is_refused_while_it_arrives(api: httpx.AsyncClient) -> None:
     sent = 0
 

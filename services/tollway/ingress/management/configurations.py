@@ -50,11 +50,15 @@ class AskedAccess(Asked):
 
 
 class AskedStepKey(Asked):
-    """A provider key by `id`, or a new one by `name` and `value`."""
+    """A provider key by `id`, or a new one by `name` and `value`.
+
+    With an id, `name` and `keyRedacted` are taken so that what was read can be sent back, and not looked at.
+    """
 
     id: Id | None = None
     name: Name | None = None
     value: Secret | None = None
+    key_redacted: Name | None = None
 
 
 class AskedStep(Asked):
@@ -195,8 +199,11 @@ def _rule(asked: AskedRule) -> RuleDraft:
 
 
 def _step(asked: AskedStep) -> StepDraft:
-    keys = tuple(StepKeyDraft(key.id, key.name, key.value) for key in asked.keys or ())
-    return StepDraft(STEP_TYPES[asked.type], keys, asked.key_selection_strategy)
+    return StepDraft(STEP_TYPES[asked.type], tuple(map(_step_key, asked.keys or ())), asked.key_selection_strategy)
+
+
+def _step_key(asked: AskedStepKey) -> StepKeyDraft:
+    return StepKeyDraft(asked.id, asked.name if asked.id is None else None, asked.value)
 
 
 def show_configuration(face: Configuration, desk: Desk) -> ConfigurationShown:

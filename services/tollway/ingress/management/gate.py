@@ -6,6 +6,7 @@ time, JSON. Judged on the raw path of the scope, never on a URL that a header ma
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ HEADERS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+_JSON_TYPE: Final = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json")
 _NO_KEY: Final = "Send an API key as 'Authorization: Bearer twapi-…'."
 _ACCESS_KEY: Final = "That is an access key; the management API takes an API key (twapi-…)."
 _MALFORMED: Final = "The API key is malformed."
@@ -125,7 +127,19 @@ async def _read_body(scope: Message, receive: Receive) -> bytes | Refusal:
         return refuse("validation", f"The body did not arrive within {BODY_RECEIVE_S:g} s.")
     if isinstance(body, Refusal) or not body or scope["path"] in RAW_PATHS:
         return body
-    return json_problem(body) or body
+    return _type_problem(scope) or json_problem(body) or body
+
+
+def _type_problem(scope: Message) -> Refusal | None:
+    """Why a body is not said to be JSON: `curl -d` says that it is a form."""
+    if scope["path"].startswith(OPEN_PREFIXES):
+        return None
+    said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if _JSON_TYPE.fullmatch(said.partition(b";")[0].strip().lower()):
+        return None
+    return refuse(
+        "validation", "Send the body with 'Content-Type: application/json'.", details={"content-type": "is not JSON"}
+    )
 
 
 async def _received(receive: Receive) -> bytes | Refusal:

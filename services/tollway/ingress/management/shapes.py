@@ -14,12 +14,12 @@ Name = Annotated[str, Field(max_length=255)]
 NameRequired = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=255)]
 Metadata = Annotated[str, Field(max_length=4_096)]
-Secret = Annotated[str, Field(min_length=1, max_length=8_192)]
 ProviderId = Annotated[str, Field(min_length=1, max_length=255, examples=["openai"])]
 Id = Annotated[str, Field(min_length=1, max_length=255)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 YEAR_MAX: Final = 9998
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DOLLARS: Final = re.compile(r"\d{1,20}(\.\d{1,20})?", re.ASCII)
 _NO_INSTANT: Final = "is not an RFC 3339 time with a time zone, such as 2026-01-31T12:00:00Z"
 
 
@@ -82,12 +82,28 @@ def _checked_duration(text: str) -> str:
     return text
 
 
+def _checked_secret(text: str) -> str:
+    """A newline that was pasted along is the commonest reason why a good key does not work."""
+    if not (text.isascii() and text.isprintable()) or text != text.strip():
+        raise ValueError("must be printable ASCII without blanks or line ends around it, as a header carries it")
+    return text
+
+
 def _checked_dollars(text: str) -> str:
+    if not _DOLLARS.fullmatch(text):
+        raise ValueError("is not an amount of dollars such as 25 or 0.50")
     if nusd_of_dollars(text) <= 0:
         raise ValueError("must be more than zero")
     return text
 
 
+Secret = Annotated[
+    str,
+    Field(min_length=1, max_length=8_192),
+    AfterValidator(_checked_secret),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 8_192, "pattern": r"^[!-~]([ -~]*[!-~])?$"}),
+]
+"""A provider's key."""
 Instant = Annotated[str, AfterValidator(_checked_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 Duration = Annotated[
     str,
