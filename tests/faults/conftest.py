@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from tests.faults.checker import SUMMARIES
+from tests.faults.database import Database, served
 from tests.faults.house import House
 
 NewHouse = Callable[..., House]
@@ -24,15 +25,22 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.close()
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One PostgreSQL for the run."""
+    with served(tmp_path_factory.mktemp("run")) as found:
+        yield found
+
+
 @pytest.fixture
 def new_house(tmp_path: Path) -> Iterator[NewHouse]:
     """Makes houses (not started); they are ended whatever happens."""
     made: list[House] = []
 
-    def make(*arguments: str, environment: Mapping[str, str] | None = None) -> House:
+    def make(*arguments: str, environment: Mapping[str, str] | None = None, database_url: str = "") -> House:
         root = tmp_path / f"house-{len(made)}"
         root.mkdir()
-        made.append(House(root, *arguments, environment=environment))
+        made.append(House(root, *arguments, environment=environment, database_url=database_url))
         return made[-1]
 
     yield make

@@ -14,16 +14,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psutil
 
 from tests.e2e.gateway import Gateway, until
 from tollway.bus.nats import NatsBus, connect
 from tollway.wire import subjects
-from tollway.wire.credit import AdjustBalance, Booked
+from tollway.wire.credit import AdjustBalance, Booked, CreditGranted, GrantCredit
 
 RECOVERS_WITHIN_S: Final = 30.0
 """Generous: a service is back within a second or two, and the machine may be busy."""
 DRAIN_TIMEOUT_S: Final = 5
+NUSD_PER_CENT: Final = 10_000_000
 ARMED: Final = "crashpoint"
 OTHERS: Final = ("nats", "simulator")
 """Processes that are not services of ours."""
@@ -226,7 +228,7 @@ class House(Gateway):
 
     def usage_rows(self, wallet: Wallet) -> list[dict[str, Any]]:
         """All usage rows of an account, page by page."""
-        path = "/usage?startTime=2020-01-01T00:00:00Z&includeRetries=true"
+        path = "/usage?startTime=2020-01-01T00:00:00Z&endTime=2040-01-01T00:00:00Z&includeRetries=true"
         rows: list[dict[str, Any]] = []
         while path:
             page = self.ask("GET", path, wallet.api_key)
@@ -241,17 +243,23 @@ class House(Gateway):
 
     def adjust(self, account_id: str, amount_nusd: int, *, idem: str) -> None:
         """A correction to the nano-dollar, by the operator on the bus."""
-        asyncio.run(self._adjusted(account_id, amount_nusd, idem))
+        command = AdjustBalance(account_id, amount_nusd, "faults", "T-1", "tests", idem)
+        asyncio.run(self._booked(account_id, command, Booked))
 
-    async def _adjusted(self, account_id: str, amount_nusd: int, idem: str) -> None:
+    def sell(self, account_id: str, cents: int, *, reference: str, expires_at_ms: int | None = None) -> None:
+        """Bought credit, which expires (365 days on unless told)."""
+        amount_nusd = cents * NUSD_PER_CENT
+        command = GrantCredit(account_id, amount_nusd, "purchase", "tests", reference, "tests", expires_at_ms)
+        asyncio.run(self._booked(account_id, command, CreditGranted))
+
+    async def _booked(self, account_id: str, command: msgspec.Struct, reply_type: type[msgspec.Struct]) -> None:
         bus = await self.bus()
         try:
-            command = AdjustBalance(account_id, amount_nusd, "faults", "T-1", "tests", idem)
             subject = subjects.credit(subjects.journal_of(account_id))
-            reply = await bus.ask(subject, command, Booked, timeout_s=5)
+            reply = await bus.ask(subject, command, reply_type, timeout_s=5)
         finally:
             await bus.drain()
-        assert isinstance(reply, Booked), reply
+        assert isinstance(reply, reply_type), reply
 
     async def bus(self) -> NatsBus:
         """The bus, as the operator sees it."""

