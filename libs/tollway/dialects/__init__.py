@@ -13,7 +13,8 @@ Read in this order
     attempt     one attempt, whatever the dialects; `passing` (one dialect on both sides), `hub` (two chat dialects, by
                 way of `tollway.wire.chat`) and `embedding` say how bytes become other bytes.
     openai_chat, openai_responses, anthropic_messages, gemini
-                one package per chat dialect, all of one shape: schema, intake, request, answer, stream, errors.
+                one package per chat dialect, all of one shape: schema, intake, request_reader, request_writer, answer,
+                stream, errors.
     openai_completions, openai_embeddings
                 one module each; they pass through (Gemini's embeddings are in `gemini.embeddings`).
 

@@ -1,11 +1,11 @@
 """Anthropic messages, `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 
-Read in this order: schema (the shapes), intake, request, answer, stream, errors.
+Read in this order: schema (the shapes), intake, request_reader and request_writer, answer, stream, errors.
 """
 
 from typing import Final
 
-from tollway.dialects.anthropic_messages import answer, errors, intake, request, stream
+from tollway.dialects.anthropic_messages import answer, errors, intake, request_reader, request_writer, stream
 from tollway.dialects.dialect import Dialect
 
 DIALECT: Final = Dialect(
@@ -14,9 +14,9 @@ DIALECT: Final = Dialect(
     own=intake.own,
     path=intake.path,
     headers=intake.headers,
-    carries=request.CARRIES,
-    read_request=request.read_request,
-    write_request=request.write_request,
+    carries=request_writer.CARRIES,
+    read_request=request_reader.read_request,
+    write_request=request_writer.write_request,
     tap_answer=answer.tap_answer,
     read_answer=answer.read_answer,
     write_answer=answer.write_answer,

@@ -5,8 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from tollway.dialects import bodies, classify
-from tollway.dialects.anthropic_messages.request import NAME
-from tollway.dialects.anthropic_messages.schema import ANSWERS, Answer, Block
+from tollway.dialects.anthropic_messages.schema import ANSWERS, NAME, Answer, Block
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.reading import is_given

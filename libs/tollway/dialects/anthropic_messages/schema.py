@@ -8,6 +8,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from tollway.wire.plan import DialectName
+
+NAME: Final[DialectName] = "anthropic_messages"
 NULL: Final = msgspec.Raw(b"null")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 

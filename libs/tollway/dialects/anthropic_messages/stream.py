@@ -14,8 +14,7 @@ from tollway.dialects.anthropic_messages.answer import (
     write_stop,
     write_usage,
 )
-from tollway.dialects.anthropic_messages.request import NAME
-from tollway.dialects.anthropic_messages.schema import EVENTS, Answer, Block, Delta, Event
+from tollway.dialects.anthropic_messages.schema import EVENTS, NAME, Answer, Block, Delta, Event
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.reading import is_given

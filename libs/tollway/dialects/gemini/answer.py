@@ -8,8 +8,9 @@ import msgspec
 from tollway.dialects import classify
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
-from tollway.dialects.gemini.request import NAME, join_thoughts, read_call, write_call
-from tollway.dialects.gemini.schema import ANSWERS, Answer, Candidate, LogprobsResult, Part
+from tollway.dialects.gemini.request_reader import join_thoughts, read_call
+from tollway.dialects.gemini.request_writer import write_call
+from tollway.dialects.gemini.schema import ANSWERS, NAME, Answer, Candidate, LogprobsResult, Part
 from tollway.dialects.reading import is_given, present
 from tollway.dialects.signatures import read_thought, write_token
 from tollway.dialects.usage import read_figures

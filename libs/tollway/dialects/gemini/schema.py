@@ -9,6 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from tollway.wire.plan import DialectName
+
+NAME: Final[DialectName] = "gemini"
 NULL: Final = msgspec.Raw(b"null")
 
 

@@ -5,8 +5,7 @@ import msgspec
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.gemini import answer
-from tollway.dialects.gemini.request import NAME
-from tollway.dialects.gemini.schema import ANSWERS, Candidate, Part
+from tollway.dialects.gemini.schema import ANSWERS, NAME, Candidate, Part
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given, present
 from tollway.dialects.signatures import read_thought, write_token

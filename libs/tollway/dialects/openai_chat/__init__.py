@@ -1,13 +1,14 @@
 """OpenAI chat completions, `POST /v1/chat/completions`.
 
-Read in this order: schema (the shapes), intake, request, answer, stream; `thoughts` is reasoning, in all of them.
+Read in this order: schema (the shapes), intake, request_reader and request_writer, answer, stream; `thoughts` is
+reasoning, in all of them.
 """
 
 from typing import Final
 
 from tollway.dialects import openai_errors
 from tollway.dialects.dialect import Dialect
-from tollway.dialects.openai_chat import answer, intake, request, stream
+from tollway.dialects.openai_chat import answer, intake, request_reader, request_writer, stream
 
 DIALECT: Final = Dialect(
     name="openai_chat",
@@ -15,9 +16,9 @@ DIALECT: Final = Dialect(
     own=intake.own,
     path=intake.path,
     headers=intake.headers,
-    carries=request.CARRIES,
-    read_request=request.read_request,
-    write_request=request.write_request,
+    carries=request_writer.CARRIES,
+    read_request=request_reader.read_request,
+    write_request=request_writer.write_request,
     tap_answer=answer.tap_answer,
     read_answer=answer.read_answer,
     write_answer=answer.write_answer,

@@ -9,7 +9,7 @@ from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.openai_chat import thoughts
-from tollway.dialects.openai_chat.request import read_arguments
+from tollway.dialects.openai_chat.request_reader import read_arguments
 from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
 from tollway.dialects.reading import is_given, present
 from tollway.dialects.usage import read_figures, served_as

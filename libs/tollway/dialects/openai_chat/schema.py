@@ -8,6 +8,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from tollway.wire.plan import DialectName
+
+NAME: Final[DialectName] = "openai_chat"
 NULL: Final = msgspec.Raw(b"null")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 

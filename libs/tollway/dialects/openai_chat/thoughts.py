@@ -11,12 +11,10 @@ import msgspec
 
 from tollway.dialects.features import Use
 from tollway.dialects.openai_chat import schema
+from tollway.dialects.openai_chat.schema import NAME
 from tollway.dialects.reading import Uses
 from tollway.dialects.signatures import own_value, read_thought, write_token
 from tollway.wire import chat
-from tollway.wire.plan import DialectName
-
-NAME: Final[DialectName] = "openai_chat"
 
 
 class Detail(msgspec.Struct):

@@ -1,13 +1,13 @@
 """OpenAI responses, `POST /v1/responses`.
 
-Read in this order: schema (the shapes), intake, request, items, answer, stream, errors.
+Read in this order: schema (the shapes), intake, request_reader and request_writer, items, answer, stream, errors.
 """
 
 from typing import Final
 
 from tollway.dialects import openai_errors
 from tollway.dialects.dialect import Dialect
-from tollway.dialects.openai_responses import answer, errors, intake, request, stream
+from tollway.dialects.openai_responses import answer, errors, intake, request_reader, request_writer, stream
 
 DIALECT: Final = Dialect(
     name="openai_responses",
@@ -15,9 +15,9 @@ DIALECT: Final = Dialect(
     own=intake.own,
     path=intake.path,
     headers=intake.headers,
-    carries=request.CARRIES,
-    read_request=request.read_request,
-    write_request=request.write_request,
+    carries=request_writer.CARRIES,
+    read_request=request_reader.read_request,
+    write_request=request_writer.write_request,
     tap_answer=answer.tap_answer,
     read_answer=answer.read_answer,
     write_answer=answer.write_answer,

@@ -9,7 +9,8 @@ from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.openai_responses.items import write_item
-from tollway.dialects.openai_responses.request import read_reasoning, write_format, write_tool_choice
+from tollway.dialects.openai_responses.request_reader import read_reasoning
+from tollway.dialects.openai_responses.request_writer import write_format, write_tool_choice
 from tollway.dialects.openai_responses.schema import ANSWERS, USAGE, Answer, Glimpse, Item
 from tollway.dialects.reading import is_given, present
 from tollway.dialects.usage import read_figures, served_as

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from tollway.dialects import openai_logprobs
-from tollway.dialects.openai_responses.request import NAME
+from tollway.dialects.openai_responses.schema import NAME
 from tollway.dialects.reading import present
 from tollway.dialects.signatures import own_value, write_token
 from tollway.wire import chat

@@ -8,7 +8,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from tollway.wire.plan import DialectName
+
+NAME: Final[DialectName] = "openai_responses"
 NULL: Final = msgspec.Raw(b"null")
+INCLUDE_REASONING: Final = "reasoning.encrypted_content"
+INCLUDE_LOGPROBS: Final = "message.output_text.logprobs"
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 

@@ -10,7 +10,7 @@ from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.openai_responses import items
 from tollway.dialects.openai_responses.answer import failure, read_stop, read_usage, tap_response, write_response
-from tollway.dialects.openai_responses.request import read_reasoning
+from tollway.dialects.openai_responses.request_reader import read_reasoning
 from tollway.dialects.openai_responses.schema import EVENTS, TAP_EVENTS, Answer, Event, Glimpse, Item, TapEvent
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given
