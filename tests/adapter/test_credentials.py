@@ -30,6 +30,7 @@ class Auth:
         self.ring = PrivateRing(private_source({}, directory))
         self.boxes: dict[str, SealedCredential] = {}
         self.asked = 0
+        self.seen_versions: list[int] = []
         self.bus = MemoryBus("auth-1", broker)
 
     async def open(self) -> None:
@@ -47,6 +48,7 @@ class Auth:
 
     async def _hand_out(self, _room: object, command: FetchSealed, _context: Context) -> SealedCredential | Refusal:
         self.asked += 1
+        self.seen_versions.append(command.seen_version)
         return self.boxes.get(command.credential_id) or refuse("resource_missing")
 
 
@@ -123,6 +125,7 @@ async def test_a_changed_configuration_makes_it_ask_anew(auth: Auth) -> None:
     del auth.boxes["aigpk_1"]
     them.forget_all()
     assert (await refused(them, users())).code == "resource_missing"
+    assert auth.seen_versions == [0, 2, 2]
 
 
 async def test_a_box_that_was_moved_or_altered_does_not_open(auth: Auth) -> None:

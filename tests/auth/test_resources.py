@@ -4,13 +4,15 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import create_engine, text
 from tests.auth.conftest import House
 
 from tollway import settings
+from tollway.auth import domain, handlers, journal
 from tollway.auth.store import Store
-from tollway.bus import Delivery
+from tollway.bus import NOTHING, Delivery
 from tollway.bus.memory import MemoryBus
 from tollway.sealing import KeySource, PrivateRing, open_sealed
 from tollway.store.engine import open_engine
@@ -235,6 +237,68 @@ async def test_two_auth_processes_on_one_log_agree(house_on_both: House) -> None
         await room.journal.catch_up()
     assert rooms[0].state.dump() == rooms[1].state.dump()
     assert len(rooms[0].state.records("access_key", made.account_id)) == 9
+
+
+async def test_a_process_that_is_behind_reads_the_log_before_it_answers(house_on_both: House) -> None:
+    made = house_on_both.first_account()
+    late, writer = await house_on_both.open(), await house_on_both.open()
+    owner = Owner(house_on_both, await house_on_both.principal(made.api_key), made.access_key)
+    key = await owner.create(m.ProviderKeyDraft("openai", "sk-before-rotation-0001"))
+    new = await owner.create(m.AccessKeyDraft("new"))
+    for room in (late, writer):
+        await room.journal.catch_up()
+    for task in late._tasks:  # it hears nothing any more and does not look by itself
+        task.cancel()
+    await writer.journal.decide(lambda state: (domain.delete(state, delete_of(owner, made.access_key_id), 1), None))
+    assert late.state.seq < writer.state.seq
+    answers: list[msgspec.Struct] = []
+    handlers.check_access_key(late, CheckAccessKey(made.access_key), NOTHING, answers.append)
+    assert isinstance(answers[0], Principal)  # what nobody has heard of cannot be waited for
+    seen = writer.state.seq
+    asked = [
+        (handlers.check_access_key, CheckAccessKey(made.access_key, seen)),
+        (handlers.check_access_key, CheckAccessKey(new.token, seen)),
+        (handlers.fetch_sealed, FetchSealed(made.account_id, key.face.id, seen)),
+        (handlers.list_managed, ListManaged(seen + 1_000)),  # a version that is in no log is not waited for
+    ]
+    for handler, command in asked:
+        handler(late, command, NOTHING, answers.append)
+    while len(answers) < 5:  # noqa: ASYNC110  handlers answer by a plain call
+        await asyncio.sleep(0.01)
+    kinds = {type(answer) for answer in answers[1:]}
+    assert kinds == {Refusal, Principal, SealedCredential, ManagedList}
+
+
+async def test_what_another_process_wrote_is_shown_at_once(house_on_both: House) -> None:
+    made = house_on_both.first_account()
+    late, writer = await house_on_both.open(), await house_on_both.open()
+    by = await house_on_both.principal(made.api_key)
+    for task in late._tasks:
+        task.cancel()
+    draft = m.CreateResource(by, m.AccessKeyDraft("new"))
+    told = await handlers.create_resource(writer, draft, NOTHING)
+    assert isinstance(told, m.Created)
+    assert await handlers.get_resource(late, m.GetResource(by, "access_key", told.face.id), NOTHING) == m.Resource(
+        told.face
+    )
+
+
+async def test_a_process_that_hears_of_a_change_does_not_wait_for_its_next_look(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LOOK_AGAIN_S", 3_600.0)
+    made = house.first_account()
+    late, writer = await house.open(), await house.open()
+    by = await house.principal(made.api_key)
+    await asyncio.sleep(0.05)  # both have begun their nap
+    await handlers.create_resource(writer, m.CreateResource(by, m.AccessKeyDraft("new")), NOTHING)
+    async with asyncio.timeout(20):
+        while late.state.seq < writer.state.seq:  # noqa: ASYNC110  nobody is told that a log was read
+            await asyncio.sleep(0.005)
+
+
+def delete_of(owner: Owner, access_key_id: str) -> m.DeleteResource:
+    return m.DeleteResource(owner.by, "access_key", access_key_id)
 
 
 async def test_last_use_is_shown_and_survives_a_restart(owner: Owner, house: House) -> None:

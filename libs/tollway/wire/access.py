@@ -5,11 +5,15 @@ from typing import Literal
 import msgspec
 
 
-class CheckAccessKey(msgspec.Struct, frozen=True):
+class CheckAccessKey(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for the verdict on an access key that passed the offline checks. `proof`: HMAC under each known pepper is
-    computed by auth; the secret crosses the loopback or TLS bus once per cache life, never a log or a stream."""
+    computed by auth; the secret crosses the loopback or TLS bus once per cache life, never a log or a stream.
+
+    `seen_version` here and below: the newest ConfigChanged that the asker heard. An auth process that is behind it
+    reads the log first, so that nothing is remembered that is older than the event that made it be forgotten."""
 
     token: str
+    seen_version: int = 0
 
 
 class Access(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,15 +124,19 @@ class ApiPrincipal(msgspec.Struct, frozen=True):
     role: Literal["operator", "admin"]
 
 
-class FetchSealed(msgspec.Struct, frozen=True):
-    """An adapter asks for a provider key's ciphertext."""
+class FetchSealed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An adapter asks for a provider key's ciphertext. `seen_version`: see CheckAccessKey."""
 
     account_id: str
     credential_id: str
+    seen_version: int = 0
 
 
-class ListManaged(msgspec.Struct, frozen=True):
-    """An adapter asks which credentials the operator keeps with auth, besides those in the adapters' environment."""
+class ListManaged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An adapter asks which credentials the operator keeps with auth, besides those in the adapters' environment.
+    `seen_version`: see CheckAccessKey."""
+
+    seen_version: int = 0
 
 
 class SealedCredential(msgspec.Struct, frozen=True):
@@ -156,7 +164,8 @@ class ManagedList(msgspec.Struct, frozen=True):
 
 
 class ConfigChanged(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something of an account changed: drop what was remembered about it. `account_id` "*" means everybody."""
+    """Something of an account changed: drop what was remembered about it. `account_id` "*" means everybody. `version`
+    is the number of the event in auth's log, over all accounts."""
 
     account_id: str
     version: int

@@ -71,6 +71,7 @@ class Credentials:
         self._from_environment = managed(rows.values(), self._environ)
         self._managed = self._from_environment
         self._managed_asked = 0
+        self._seen_version = 0
         self._bus = bus
         self._ring = ring
         try:
@@ -119,6 +120,7 @@ class Credentials:
 
     def forget(self, change: ConfigChanged) -> None:
         """Something of an account changed: what was opened for it is asked for anew."""
+        self._seen_version = max(self._seen_version, change.version)
         self._secrets.forget(lambda asked, _: change.account_id in ("*", asked[0]))
         self._users_ways.clear()
 
@@ -132,7 +134,9 @@ class Credentials:
         Whether auth answered."""
         self._managed_asked += 1
         mine = self._managed_asked
-        answer = await self._bus.ask(subjects.AUTH_SEALED, ListManaged(), ManagedList, timeout_s=ASK_TIMEOUT_S)
+        answer = await self._bus.ask(
+            subjects.AUTH_SEALED, ListManaged(self._seen_version), ManagedList, timeout_s=ASK_TIMEOUT_S
+        )
         if isinstance(answer, Refusal) or mine != self._managed_asked:
             return False
         kept = {sealed.provider: way for sealed in answer.items if (way := self._kept(sealed)) is not None}
@@ -180,7 +184,7 @@ class Credentials:
         account_id, credential_id = asked
         sealed = await self._bus.ask(
             subjects.AUTH_SEALED,
-            FetchSealed(account_id, credential_id),
+            FetchSealed(account_id, credential_id, self._seen_version),
             SealedCredential,
             timeout_s=ASK_TIMEOUT_S,
         )

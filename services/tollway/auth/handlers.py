@@ -65,9 +65,13 @@ NO_SEALING: Final = "Provider keys cannot be kept: this installation has no mast
 def check_access_key(room: "Auth", command: CheckAccessKey, context: Context, respond: Respond) -> None:
     """Principal, or `invalid_access_key`."""
     start_ns = clock.now_ns()
-    verdict = _access_verdict(room, command.token)
-    room.judged("access_key", verdict, context, start_ns)
-    respond(verdict)
+
+    def answer() -> None:
+        verdict = _access_verdict(room, command.token)
+        room.judged("access_key", verdict, context, start_ns)
+        respond(verdict)
+
+    room.when_it_knows(command.seen_version, answer, respond)
 
 
 def _access_verdict(room: "Auth", token: str) -> Principal | Refusal:
@@ -129,20 +133,27 @@ def _proven(room: "Auth", token: str, prefix: keys.Prefix, kind: Kind) -> Record
 
 def fetch_sealed(room: "Auth", command: FetchSealed, _context: Context, respond: Respond) -> None:
     """SealedCredential, or `resource_missing`."""
+    room.when_it_knows(command.seen_version, lambda: respond(_sealed(room, command)), respond)
+
+
+def _sealed(room: "Auth", command: FetchSealed) -> SealedCredential | Refusal:
     is_managed = command.credential_id.startswith("managed:")
     kind: Kind = "managed_credential" if is_managed else "provider_key"
     record = room.state.find(kind, command.credential_id, PLATFORM if is_managed else command.account_id)
     if record is None or record.sealed is None:
-        respond(refuse("resource_missing"))
-        return
+        return refuse("resource_missing")
     room.uses.saw(command.credential_id)
-    respond(record.sealed)
+    return record.sealed
 
 
-def list_managed(room: "Auth", _command: ListManaged, _context: Context, respond: Respond) -> None:
+def list_managed(room: "Auth", command: ListManaged, _context: Context, respond: Respond) -> None:
     """ManagedList: the operator's credentials, sealed."""
-    records = room.state.records("managed_credential", PLATFORM)
-    respond(ManagedList(tuple(record.sealed for record in records if record.sealed)))
+
+    def answer() -> None:
+        records = room.state.records("managed_credential", PLATFORM)
+        respond(ManagedList(tuple(record.sealed for record in records if record.sealed)))
+
+    room.when_it_knows(command.seen_version, answer, respond)
 
 
 # -- management
@@ -225,6 +236,7 @@ async def delete_resource(room: "Auth", command: DeleteResource, _context: Conte
 
 async def get_resource(room: "Auth", command: GetResource, _context: Context) -> Resource | Refusal:
     """See GetResource."""
+    await room.journal.glance()
     return _resource(room, command.by, command.kind, command.id)
 
 
@@ -235,6 +247,7 @@ def _resource(room: "Auth", by: ApiPrincipal, kind: Kind, id_: str) -> Resource 
 
 async def list_resources(room: "Auth", command: ListResources, _context: Context) -> Page | Refusal:
     """See ListResources."""
+    await room.journal.glance()
     by, kind = command.by, command.kind
     if kind in domain.OPERATORS_ONLY and by.role != "operator":
         return refuse("forbidden", "Only an operator's API key may do that.")
@@ -253,6 +266,7 @@ def _is_wanted(face: AnyFace, command: ListResources) -> bool:
 
 async def describe_access(room: "Auth", command: DescribeAccess, _context: Context) -> Principal | Refusal:
     """See DescribeAccess."""
+    await room.journal.glance()
     account_id = command.by.account_id
     face = room.state.face(AccessKey, command.access_key_id, account_id)
     if face is None and command.access_key_id:
@@ -271,6 +285,7 @@ def _any_key(account_id: str) -> AccessKey:
 
 async def list_wrapped(room: "Auth", command: ListWrapped, _context: Context) -> WrappedPage | Refusal:
     """See ListWrapped."""
+    await room.journal.glance()
     if command.by.role != "operator":
         return refuse("forbidden", "Only an operator's API key may do that.")
     records = [*room.state.all_of("provider_key"), *room.state.all_of("managed_credential")]

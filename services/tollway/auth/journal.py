@@ -26,7 +26,8 @@ from tollway.wire.refusals import Refusal, refuse
 R = TypeVar("R")
 TRIES: Final = 8
 LOOK_AGAIN_S: Final = 1.0
-"""How soon this process sees what another one wrote to the log."""
+"""How soon this process sees what another one wrote to the log, if it does not hear of it."""
+GLANCE_S: Final = 0.5
 TOLD_WITHIN_S: Final = 2.0
 PUT_TIMEOUT_S: Final = 2.0
 EVERYBODY: Final = "*"
@@ -85,10 +86,23 @@ class Journal:
                 return answer
         return refuse("gateway_unavailable", details={"cause": "contention"})
 
-    async def catch_up(self) -> None:
-        """See what other processes wrote."""
+    async def catch_up(self, seq: int | None = None) -> None:
+        """See what other processes wrote, at least up to event `seq` if there is one."""
         async with self._lock:
-            await self._catch_up()
+            if seq is None or seq > self.state.seq:
+                await self._catch_up()
+
+    async def glance(self) -> None:
+        """The same before something is shown, so that a caller sees what it changed through another process; a database
+        that does not answer must not hide what is known."""
+        with suppress(SQLAlchemyError, TimeoutError):
+            async with asyncio.timeout(GLANCE_S):
+                await self.catch_up()
+
+    def heard(self, seq: int) -> None:
+        """Somebody said that the log goes up to event `seq`: look now rather than when the nap is over."""
+        if seq > self.state.seq:
+            self._grew.set()
 
     async def _catch_up(self) -> None:
         while events := await self._store.run(self._store.events_after, self.state.seq):

@@ -1,6 +1,7 @@
 """The life of auth: open the log, answer, tell the others, write last uses now and then."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -17,17 +18,19 @@ from tollway.auth.shown import shown
 from tollway.auth.state import State
 from tollway.auth.store import Store
 from tollway.auth.uses import Uses
+from tollway.bus import Respond
 from tollway.runtime import Edge, report, spawn
 from tollway.sealing import Sealer, public_source
 from tollway.settings import SettingsError
 from tollway.store import migrate
 from tollway.store.engine import open_engine
 from tollway.telemetry import names
-from tollway.wire.access import Principal
+from tollway.wire import subjects
+from tollway.wire.access import ConfigChanged, Principal
 from tollway.wire.envelope import Context
 from tollway.wire.keys import KeyParts
 from tollway.wire.management import AccessKey, AnyFace
-from tollway.wire.refusals import Refusal
+from tollway.wire.refusals import Refusal, refuse
 
 USES_EVERY_S: Final = 10.0
 PRINCIPALS_MAX: Final = 50_000
@@ -43,6 +46,7 @@ class Auth:
     def __init__(self, edge: Edge) -> None:
         self._settings = edge.settings
         self._telemetry = edge.telemetry
+        self._bus = edge.bus
         self._principals: dict[str, Principal] = {}
         self._rehashed: set[str] = set()
         self._store = Store(open_engine(edge.settings.database("auth"), is_writer=True))
@@ -69,10 +73,14 @@ class Auth:
             spawn(self.journal.tell_for_ever(), name="tell configuration changes"),
             spawn(self._write_uses_for_ever(), name="write last uses"),
         ]
+        await self._bus.listen(subjects.CONFIG_ALL, [ConfigChanged], self._heard)
         self._is_open = True
 
     def _changed(self, kind: str) -> None:
         self._telemetry.counter("tollway_config_changes", kind).add()
+
+    def _heard(self, event: ConfigChanged, _context: Context, _subject: str) -> None:
+        self.journal.heard(event.version)
 
     def not_ready(self) -> tuple[str, ...]:
         """Nothing, once the log is read."""
@@ -103,6 +111,23 @@ class Auth:
                 self._principals.clear()
             known = self._principals[key.id] = principal_of(self.state, key, self.around)
         return known
+
+    def when_it_knows(self, version: int, answer: Callable[[], None], respond: Respond) -> None:
+        """Answer at once if event `version` of the log is known here, else after a look at the log, where another
+        process wrote it. What is not in the log after that was never written (the database came out of a backup)."""
+        if version <= self.state.seq:
+            answer()
+        else:
+            spawn(self._answer_later(version, answer, respond), name="answer when caught up")
+
+    async def _answer_later(self, version: int, answer: Callable[[], None], respond: Respond) -> None:
+        try:
+            await self.journal.catch_up(version)
+        except SQLAlchemyError as fault:
+            report("the database of auth does not answer", fault)
+            respond(refuse("gateway_unavailable", details={"cause": "database"}))
+            return
+        answer()
 
     def judged(self, kind: str, verdict: msgspec.Struct, context: Context, start_ns: int) -> None:
         """Count a verdict and record its span."""

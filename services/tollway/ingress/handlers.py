@@ -43,6 +43,7 @@ class Ingress:
         self.telemetry = edge.telemetry
         self.node = edge.settings.node
         self.known: dict[str, Principal] = {}
+        self._seen_version = 0
         self.bodies: dict[str, bytes] = {}
         self.principals: Remembered[str, Principal] = Remembered(
             self._check, age_max_s=PRINCIPAL_AGE_MAX_S, refresh_after_s=PRINCIPAL_REFRESH_S
@@ -95,7 +96,8 @@ class Ingress:
     # -- what is remembered
 
     async def _check(self, token: str) -> Principal | Refusal:
-        return await ask_patiently(self.bus, subjects.AUTH_CHECK, CheckAccessKey(token), Principal, ASKING.get())
+        question = CheckAccessKey(token, self._seen_version)
+        return await ask_patiently(self.bus, subjects.AUTH_CHECK, question, Principal, ASKING.get())
 
     async def _plan(self, key: PlanKey) -> Plan | Refusal:
         question = PlanRoute(
@@ -109,6 +111,7 @@ class Ingress:
         return await ask_patiently(self.bus, subjects.ROUTE_PLAN, question, Plan, ASKING.get())
 
     def _config_changed(self, event: ConfigChanged, _context: Context, _subject: str) -> None:
+        self._seen_version = max(self._seen_version, event.version)
         is_everybody = event.account_id == "*"
         self.principals.forget(lambda _, verdict: is_everybody or verdict.account_id == event.account_id)
 
