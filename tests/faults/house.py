@@ -20,7 +20,7 @@ import psutil
 from tests.e2e.gateway import Gateway, until
 from tollway.bus.nats import NatsBus, connect
 from tollway.wire import subjects
-from tollway.wire.credit import AdjustBalance, Booked, CreditGranted, GrantCredit
+from tollway.wire.credit import AdjustBalance, Booked, CreditGranted, GrantCredit, ReverseCredit
 
 RECOVERS_WITHIN_S: Final = 30.0
 """Generous: a service is back within a second or two, and the machine may be busy."""
@@ -251,6 +251,11 @@ class House(Gateway):
         amount_nusd = cents * NUSD_PER_CENT
         command = GrantCredit(account_id, amount_nusd, "purchase", "tests", reference, "tests", expires_at_ms)
         asyncio.run(self._booked(account_id, command, CreditGranted))
+
+    def take_back(self, account_id: str, cents: int, *, reference: str) -> None:
+        """A chargeback of what was sold."""
+        command = ReverseCredit(account_id, "tests", reference, cents * NUSD_PER_CENT, "chargeback", "tests")
+        asyncio.run(self._booked(account_id, command, Booked))
 
     async def _booked(self, account_id: str, command: msgspec.Struct, reply_type: type[msgspec.Struct]) -> None:
         bus = await self.bus()
