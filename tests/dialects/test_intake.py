@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.dialects import support
+from tests.dialects.support import asked, made
 from tollway.dialects.bridge import Intake, read_intake
 from tollway.wire.plan import DialectName
 from tollway.wire.refusals import Refusal
@@ -191,3 +193,32 @@ def test_every_prompt_of_a_list_gets_its_own_answers() -> None:
 def test_embeddings_take_texts_and_tokens(given: Any) -> None:
     found = read("openai_embeddings", {"model": "x", "input": given})
     assert found.tokens_output_wanted == 0
+
+
+FOREIGN: list[tuple[DialectName, str, dict[str, Any]]] = [
+    ("anthropic_messages", "messages[0].content[0].type", {"type": "search_result", "source": "https://x.test"}),
+    ("anthropic_messages", "messages[0].content[0].type",
+     {"type": "web_search_tool_result", "tool_use_id": "s", "content": {"type": "web_search_tool_result_error"}}),
+    ("anthropic_messages", "messages[0].content[0].type",
+     {"type": "code_execution_tool_result", "tool_use_id": "s", "content": {"type": "code_execution_result"}}),
+    ("openai_chat", "messages[0].content[0].type", {"type": "hologram", "text": 7, "file": "x"}),
+    ("openai_responses", "input[0].type",
+     {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot", "image_url": "x"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dialect", "path", "part"), FOREIGN)
+def test_kinds_that_nobody_here_reads_pass_as_they_are_and_are_named_across_dialects(
+    dialect: DialectName, path: str, part: dict[str, Any]
+) -> None:
+    turn = {"role": "user", "content": [part]}
+    body = {**RESPONSES, "input": [part]} if dialect == "openai_responses" else {**MESSAGES, "messages": [turn]}
+    assert read(dialect, body).model == body["model"]
+    assert json.loads(asked(made(dialect, dialect), body).body) == {**body, "model": "sent-model"}
+    assert support.refused(made(dialect, "gemini"), body).param == path
+
+
+def test_a_malformed_part_beside_a_kind_that_nobody_reads_is_still_named() -> None:
+    parts = [{"type": "search_result", "source": "https://x.test"}, {"type": "image", "source": "https://x.test"}]
+    body = {**MESSAGES, "messages": [{"role": "user", "content": parts[::-1]}]}
+    assert refused("anthropic_messages", body).param == "messages[0].content[0].source"

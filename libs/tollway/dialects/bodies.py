@@ -5,7 +5,8 @@ Values are kept as raw bytes, so number formats, unknown fields and the order of
 
 import json
 import re
-from typing import Any, Final, TypeVar
+from collections.abc import Collection
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -58,6 +59,36 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T | R
         return _misfit(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return invalid(f"The body is not valid JSON: {_reason(error)}.")
+
+
+def decode_turns(decoder: msgspec.json.Decoder[T], body: bytes, *, turns: str, kinds: Collection[str]) -> T | Refusal:
+    """`decode`, but blind to the insides of parts whose `type` is not among `kinds`: there a field that we know by name
+    may be of another type. `turns`: the top-level field that has the parts. Costs nothing where the body fits.
+    """
+    read = decode(decoder, body)
+    if not isinstance(read, Refusal):
+        return read
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return read
+    if not isinstance(found, dict) or turns not in found:
+        return read
+    whole = cast("dict[str, Any]", found)
+    again = decode(decoder, json.dumps({**whole, turns: _hollowed(whole[turns], kinds)}).encode())
+    return read if isinstance(again, Refusal) else again
+
+
+def _hollowed(value: Any, kinds: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_hollowed(inner, kinds) for inner in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    found = cast("dict[str, Any]", value)
+    kind = found.get("type")
+    if isinstance(kind, str) and kind not in kinds:
+        return {"type": kind}
+    return {name: _hollowed(inner, kinds) for name, inner in found.items()}
 
 
 def fits(decoder: msgspec.json.Decoder[T], body: bytes) -> bool:

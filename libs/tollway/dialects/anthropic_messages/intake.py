@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from tollway.dialects import bodies, media
-from tollway.dialects.anthropic_messages.schema import REQUESTS, Block, Request
+from tollway.dialects.anthropic_messages.schema import Block, Request, decode_request
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
@@ -31,7 +31,7 @@ _PART_FIELDS: Final = {
 def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
     """Strict reading of what the gateway must know. A count needs no output limit."""
     del fields
-    request = bodies.decode(REQUESTS, body)
+    request = decode_request(body)
     if isinstance(request, Refusal):
         return request
     misfit = _misfit(request, surface)

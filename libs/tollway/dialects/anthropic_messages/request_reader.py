@@ -37,7 +37,7 @@ TOP: Final[TopLevel] = {
 
 def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
     """A conversation, and what it uses."""
-    request = bodies.decode(schema.REQUESTS, body)
+    request = schema.decode_request(body)
     if isinstance(request, Refusal):
         return request
     uses = [*top_level_uses(fields, TOP), *unread_fields(body, request)]

@@ -8,7 +8,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from tollway.dialects import bodies
 from tollway.wire.plan import DialectName
+from tollway.wire.refusals import Refusal
 
 NAME: Final[DialectName] = "anthropic_messages"
 NULL: Final = msgspec.Raw(b"null")
@@ -162,3 +164,25 @@ class Event(msgspec.Struct):
 REQUESTS: Final = msgspec.json.Decoder(Request)
 ANSWERS: Final = msgspec.json.Decoder(Answer)
 EVENTS: Final = msgspec.json.Decoder(Event)
+
+KINDS: Final = frozenset(
+    (
+        "text",
+        "image",
+        "document",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "redacted_thinking",
+        "base64",
+        "url",
+        "file",
+        "content",
+    )
+)
+"""The parts that are read; others pass through as they are."""
+
+
+def decode_request(body: bytes) -> Request | Refusal:
+    """A request, or the refusal that names what does not fit."""
+    return bodies.decode_turns(REQUESTS, body, turns="messages", kinds=KINDS)

@@ -9,7 +9,7 @@ from tollway.dialects import bodies, media
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
-from tollway.dialects.openai_chat.schema import REQUESTS, Part, Request
+from tollway.dialects.openai_chat.schema import Part, Request, decode_request
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -24,7 +24,7 @@ _NEEDS: Final = {"image_url": "image", "input_audio": "audio", "file": "file"}
 def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
     """Strict reading of what the gateway must know."""
     del fields, surface
-    request = bodies.decode(REQUESTS, body)
+    request = decode_request(body)
     if isinstance(request, Refusal):
         return request
     misfit = _misfit(request)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from tollway.dialects import bodies, media, turns
+from tollway.dialects import media, turns
 from tollway.dialects.bodies import Fields
 from tollway.dialects.features import Feature, Use, one_call
 from tollway.dialects.openai_chat import schema, thoughts
@@ -45,7 +45,7 @@ TOP: Final[TopLevel] = {
 
 def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
     """A conversation, and what it uses."""
-    request = bodies.decode(schema.REQUESTS, body)
+    request = schema.decode_request(body)
     if isinstance(request, Refusal):
         return request
     uses = [*top_level_uses(fields, TOP), *unread_fields(body, request)]

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from tollway.dialects import bodies
 from tollway.wire.plan import DialectName
+from tollway.wire.refusals import Refusal
 
 NAME: Final[DialectName] = "openai_chat"
 NULL: Final = msgspec.Raw(b"null")
@@ -234,3 +236,11 @@ USAGE: Final = {
     "tokens_audio_output": ("completion_tokens_details", "audio_tokens"),
 }
 """Where the figures are: our field to the path in `usage`."""
+
+KINDS: Final = frozenset(("text", "image_url", "input_audio", "file", "refusal", "function", "custom"))
+"""The parts that are read; others pass through as they are."""
+
+
+def decode_request(body: bytes) -> Request | Refusal:
+    """A request, or the refusal that names what does not fit."""
+    return bodies.decode_turns(REQUESTS, body, turns="messages", kinds=KINDS)

@@ -9,7 +9,7 @@ from tollway.dialects import bodies, media
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
-from tollway.dialects.openai_responses.schema import REQUESTS, Content, Item, Request
+from tollway.dialects.openai_responses.schema import Content, Item, Request, decode_request
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -36,7 +36,7 @@ _ITEM_FIELDS: Final = {
 def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
     """Strict reading of what the gateway must know."""
     del surface
-    request = bodies.decode(REQUESTS, body)
+    request = decode_request(body)
     if isinstance(request, Refusal):
         return request
     misfit = _misfit(request, fields)

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from tollway.dialects import bodies
 from tollway.wire.plan import DialectName
+from tollway.wire.refusals import Refusal
 
 NAME: Final[DialectName] = "openai_responses"
 NULL: Final = msgspec.Raw(b"null")
@@ -180,3 +182,27 @@ USAGE: Final = {
     "tokens_reasoning": ("output_tokens_details", "reasoning_tokens"),
 }
 """Where the figures are: our field to the path in `usage`."""
+
+KINDS: Final = frozenset(
+    (
+        "message",
+        "function_call",
+        "function_call_output",
+        "reasoning",
+        "input_text",
+        "output_text",
+        "text",
+        "refusal",
+        "input_image",
+        "input_file",
+        "input_audio",
+        "summary_text",
+        "reasoning_text",
+    )
+)
+"""The parts that are read; others pass through as they are."""
+
+
+def decode_request(body: bytes) -> Request | Refusal:
+    """A request, or the refusal that names what does not fit."""
+    return bodies.decode_turns(REQUESTS, body, turns="input", kinds=KINDS)
