@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.conftest import Start
 from tests.e2e.gateway import Gateway, until
+from tests.e2e.heap import marks_in_memory
 from tests.telemetry.receiver import OtlpReceiver
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "manage.py"
@@ -30,6 +31,14 @@ CANARIES = {
     "environment key": "sk-canary-environment-key-5e4d3c",
     "prompt": "canary-prompt-words-a1b2c3d4e5f6",
 }
+PROVIDERS_KEYS = {"provider key", "second value", "inline key", "managed key", "environment key"}
+MUST_NOT_REMEMBER = {
+    "ingress": PROVIDERS_KEYS,
+    "auth": PROVIDERS_KEYS | {"prompt"},
+    "router": {*CANARIES, "token"},
+    "ledger": {*CANARIES, "token"},
+}
+"""What must not be anywhere in the memory of a service. Callers' tokens pass ingress and auth, prompts ingress."""
 BELONGS = {"credentials.json", "master.key", "auth.pepper", "tollway.json", "nats.conf"}
 """Files of mode 0600 that exist to hold secrets of their own; none of the canaries above is one of those."""
 
@@ -154,6 +163,8 @@ def test_no_secret_and_no_prompt_is_in_any_log_database_stream_or_metric(fresh: 
         with api_of(gateway) as api:
             keys += _use_everything(gateway, api)
         sinks = _sinks(gateway)
+        _restart_those_that_secrets_pass_through(gateway, keys[2])
+        remembered = {role: _in_memory(gateway, role, keys) for role in ("adapter", *MUST_NOT_REMEMBER)}
         assert gateway.stop() == 0
     assert receiver.spans
     sinks["traces"] = b"".join(receiver.requests) + repr(receiver.spans).encode()
@@ -168,9 +179,39 @@ def test_no_secret_and_no_prompt_is_in_any_log_database_stream_or_metric(fresh: 
     ]
     print(f"searched {len(sinks)} sinks for {len(marks)} marks: {', '.join(sorted(sinks))}")
     assert found == []
+    print(f"memory: {remembered}")
+    assert {"managed key", "environment key"} <= remembered["adapter"]  # the search does find
+    for role, secrets in MUST_NOT_REMEMBER.items():
+        assert remembered[role] & secrets == set(), role
     modes = {path.name: path.stat().st_mode & 0o077 for path in files if path.name in BELONGS}
     assert set(modes) == BELONGS
     assert not any(modes.values())
+
+
+def _restart_those_that_secrets_pass_through(gateway: Gateway, token: str) -> None:
+    """ingress reads provider keys out of requests and auth seals them: what they keep shows when they begin anew and
+    requests are served with those keys."""
+    for role in ("ingress", "auth"):
+        gateway.service(role).kill()
+    until(lambda: _is_tried(gateway, token))
+
+
+def _is_tried(gateway: Gateway, token: str) -> bool:
+    """Whether an adapter was given the request; its credential may be out after the failures above."""
+    try:
+        return "tollway-attempts" in chat(gateway, token).headers
+    except httpx.TransportError:
+        return False
+
+
+def _in_memory(gateway: Gateway, role: str, keys: list[str]) -> set[str]:
+    """The names of the marks that are in the memory of a service: all that a dump of it would show."""
+    marks = {name: mark.encode() for name, mark in CANARIES.items()} | {"token": keys[2].split("-")[3].encode()}
+    try:
+        found = marks_in_memory(gateway.service(role).pid, marks.values())
+    except PermissionError:
+        pytest.skip("this machine does not let us read the memory of our own children")
+    return {name for name, mark in marks.items() if mark in found}
 
 
 def _use_everything(gateway: Gateway, api: httpx.Client) -> list[str]:
