@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.support import CHAT, NOW_MS, made
+from tests.dialects.support import CHAT, NOW_MS, made, out_of, sse, steps_of
 from tollway.dialects.bridge import error_event, receipt_comment, write_refusal
 from tollway.dialects.classify import classify, read_error
 from tollway.dialects.faults import FAULTS, STATUS_WITHOUT_ANSWER, ErrorClass, Fault
@@ -78,6 +78,12 @@ ERRORS: list[tuple[int, Any, ErrorClass]] = [
     (200, {"error": {"message": "boom", "code": "503"}}, "overloaded"),
     (500, {"object": "error", "message": "vllm died", "code": 500}, "server"),
     (418, None, "bad_request"),
+    (600, openai("boom"), "server"),
+    (
+        403,
+        {"error": {"message": "Your chosen model requires moderation and your input was flagged", "code": 403}},
+        "content_policy",
+    ),
     (429, google(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric"), "rate_limit"),
 ]
 
@@ -131,6 +137,8 @@ def at(seconds: float) -> str:
             2.0,
         ),
         ({"x-ratelimit-reset": str(NOW_MS // 1000 + 20)}, 20.0),
+        ({"x-ratelimit-reset": str(NOW_MS + 20_000), "x-ratelimit-remaining": "0"}, 20.0),
+        ({"x-ratelimit-reset-requests": "10s", "x-ratelimit-reset-tokens": "1m0s"}, 60.0),
         ({"anthropic-ratelimit-requests-reset": "2025-11-20T00:54:00Z"}, 40.0),
         ({"anthropic-ratelimit-requests-reset": "yesterday"}, None),
     ],
@@ -138,6 +146,22 @@ def at(seconds: float) -> str:
 def test_the_wait_is_what_the_provider_named(headers: dict[str, str], expected: float | None) -> None:
     wait = read_retry_after(headers, now_ms=NOW_MS)
     assert wait == expected if expected is None else wait == pytest.approx(expected)
+
+
+def test_google_names_its_wait_in_the_body_and_the_header_wins() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "33s"}
+    error = google(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted")
+    error["error"]["details"] = [{"@type": "type.googleapis.com/google.rpc.QuotaFailure"}, info]
+    attempt = made("openai_chat", "gemini")
+    body = json.dumps(error).encode()
+    assert attempt.fault(429, {}, body, now_ms=NOW_MS).retry_after_s == 33.0
+    assert attempt.fault(429, {"retry-after": "2"}, body, now_ms=NOW_MS).retry_after_s == 2.0
+
+
+def test_no_client_is_sent_a_status_that_http_does_not_have() -> None:
+    for status in (600, 999):
+        fault = made("openai_chat", "openai_chat").fault(status, {}, b"{}", now_ms=NOW_MS)
+        assert (fault.error_class, fault.status) == ("server", 502)
 
 
 def test_a_fault_carries_its_wait_and_the_provider_s_status() -> None:
@@ -287,3 +311,26 @@ def test_a_receipt_is_a_comment() -> None:
         receipt_comment({"tollway-cost": "0.000012", "tollway-model": "a:b"})
         == b": tollway-cost=0.000012 tollway-model=a:b\n\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("error", "error_in_stream"), ("insufficient_system_resource", "overloaded"), ("abort", "server")],
+)
+def test_a_half_answer_is_no_answer_for_clients_of_another_dialect(reason: str, expected: ErrorClass) -> None:
+    choice = {"index": 0, "message": {"content": "he"}, "finish_reason": reason}
+    whole = made("anthropic_messages", "openai_chat").answer(200, json.dumps({"choices": [choice]}).encode())
+    assert isinstance(whole, Fault)
+    assert whole.error_class == expected
+    events = sse({"choices": [{"index": 0, "delta": {"content": "he"}}]}, {"choices": [{**choice, "message": None}]})
+    steps = steps_of(made("anthropic_messages", "openai_chat").stream(), [events])
+    assert [step.fault.error_class for step in steps if step.fault is not None] == [expected]
+    assert b"message_stop" not in out_of(steps)
+
+
+@pytest.mark.parametrize("client", ["openai_chat", "anthropic_messages"])
+def test_the_status_inside_a_stream_s_error_is_understood_for_every_client(client: DialectName) -> None:
+    stream = made(client, "openai_chat").stream()
+    (step,) = stream.feed(sse({"error": {"message": "Rate limit exceeded", "code": 429}}))
+    assert step.fault is not None
+    assert (step.fault.error_class, step.fault.status) == ("rate_limit", 429)

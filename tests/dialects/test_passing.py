@@ -308,6 +308,9 @@ BROKEN: list[tuple[bytes, str]] = [
     (GOOD + sse({"error": {"message": "boom", "code": 502}}), "server"),
     (GOOD + sse({"error": {"message": "boom"}}), "error_in_stream"),
     (GOOD + sse(chunk({}, "error")), "error_in_stream"),
+    (sse(chunk({"content": "he"}), chunk({}, "insufficient_system_resource")) + DONE, "overloaded"),
+    (sse(chunk({"content": "he"}), chunk({}, "abort")) + DONE, "server"),
+    (sse(chunk({"content": "he"})) + DONE, "malformed"),
     (b"data: " + b"x" * 2_000_000, "malformed"),
 ]
 

@@ -66,6 +66,19 @@ def test_a_carriage_return_at_the_end_of_a_chunk_does_not_make_an_empty_event() 
     assert told(frames(b"data: a\r\n\r", b"\ndata: b\r\n\r\n")) == [(b"", b"a"), (b"", b"b")]
 
 
+@pytest.mark.parametrize(
+    ("data", "raw"),
+    [
+        (b"event: e\r\ndata: a\r\n\r\n", b"event: e\r\ndata: a\r\n\r\n"),
+        (b"event: e\rdata: a\r\r", b"event: e\ndata: a\n\n"),
+        (b"event: e\ndata: a\n\r\n", b"event: e\ndata: a\n\n"),
+        (b"event: e\r\ndata: a\r\r\n", b"event: e\ndata: a\n\n"),
+    ],
+)
+def test_line_ends_that_not_every_client_reads_are_passed_on_as_line_feeds(data: bytes, raw: bytes) -> None:
+    assert [frame.raw for frame in frames(data, b"data: b\n\n")] == [raw, b"data: b\n\n"]
+
+
 def test_a_line_above_the_limit_is_refused() -> None:
     chunks = [b"x" * 65536] * (LINE_BYTES_MAX // 65536 + 2)
     with pytest.raises(Overlong):

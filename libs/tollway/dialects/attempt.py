@@ -33,8 +33,9 @@ class Setting(msgspec.Struct, frozen=True):
     now_ms: int = 0
 
     def fault(self, error_class: ErrorClass, status: int, said: Said, *, retry_after_s: float | None = None) -> Fault:
-        """A fault with its body in the client's dialect. `status` below 400: the provider sent none."""
-        shown = status if status >= 400 else STATUS_WITHOUT_ANSWER[error_class]
+        """A fault with its body in the client's dialect. `status` below 400: the provider sent none; from 600 on: none
+        that HTTP has, so that no client is sent it."""
+        shown = status if 400 <= status < 600 else STATUS_WITHOUT_ANSWER[error_class]
         told = said if said.code else msgspec.structs.replace(said, code=CODES.get(error_class, ""))
         body = self.client.write_error(shown, told, self.request_id)
         return Fault(error_class, shown, said.message, said.code or said.kind, retry_after_s, body)
@@ -42,7 +43,8 @@ class Setting(msgspec.Struct, frozen=True):
     def unusable(self, status: int, tally: Tally, what: str) -> Fault:
         """The fault of an answer that is an error, or that is malformed."""
         if tally.said is not None:
-            return self.fault(classify.classify(status, tally.said), 0, tally.said)
+            error_class = classify.classify(status, tally.said)
+            return self.fault(error_class, 0, tally.said, retry_after_s=tally.said.retry_after_s)
         return self.fault("malformed", 0, Said(f"The provider's {what} was malformed: {tally.broken}."))
 
 
@@ -100,6 +102,8 @@ class Bridge(ABC):
         said = classify.read_error(body)
         error_class = classify.classify(status, said)
         wait = waits.read_retry_after(headers, now_ms=now_ms)
+        if wait is None and said is not None:
+            wait = said.retry_after_s
         shown = said or Said(f"The provider answered with status {status}.")
         fault = self._setting.fault(error_class, status, shown, retry_after_s=wait)
         is_shown_whole = error_class != "bad_credential" and not classify.has_secret(body)

@@ -8,13 +8,14 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from tollway.dialects import waits
 from tollway.dialects.faults import ErrorClass
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a provider says about its error, in whatever shape: `kind` is the type word, `code` the code word.
 
-    `status`: where the code is a number, as in errors inside a 200 stream.
+    `status`: where the code is a number, as in errors inside a 200 stream. `retry_after_s`: a wait that the body names.
     """
 
     message: str = ""
@@ -22,6 +23,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str = ""
     param: str | None = None
     status: int = 0
+    retry_after_s: float | None = None
 
 
 MESSAGE_CHARS_MAX: Final = 1000
@@ -62,7 +64,22 @@ def _said(error: dict[str, Any], whole: dict[str, Any]) -> Said:
     code, param = _word(error.get("code")), error.get("param")
     status = int(code) if code.isdecimal() and len(code) == 3 else 0
     word = "" if code.isdecimal() else code
-    return Said(_bounded(str(message)), kind, word, param if isinstance(param, str) else None, status)
+    return Said(
+        _bounded(str(message)),
+        kind,
+        word,
+        param if isinstance(param, str) else None,
+        status,
+        _wait(error.get("details")),
+    )
+
+
+def _wait(details: Any) -> float | None:
+    """Google's `RetryInfo`."""
+    if not isinstance(details, list):
+        return None
+    found = (cast("dict[str, Any]", it).get("retryDelay") for it in cast("list[Any]", details) if isinstance(it, dict))
+    return next((waits.read_wait(delay) for delay in found if isinstance(delay, str)), None)
 
 
 def _word(value: Any) -> str:
@@ -105,6 +122,8 @@ def by_status(status: int) -> ErrorClass:
 
 
 def _by_phrase(message: str, status: int) -> ErrorClass | None:
+    if _FLAGGED.search(message):
+        return "content_policy"
     if status in _STATUS_SPEAKS:
         return None
     return next((named for pattern, named in _BY_PHRASE if pattern.search(message)), None)
@@ -115,6 +134,10 @@ _VAGUE: Final = frozenset(("bad_request", "server"))
 
 _STATUS_SPEAKS: Final = frozenset({401, 403, 500, 502, 503, 504, 529})
 """Here the status is clearer than any phrase."""
+
+_FLAGGED: Final = re.compile(r"\b(?:input|prompt|request) was flagged", re.I)
+"""OpenRouter's moderation answers 403, which is no word about the key
+(https://openrouter.ai/docs/api-reference/errors, 2025-10)."""
 
 _BY_WORD: Final[dict[str, ErrorClass]] = {
     # OpenAI and those who speak its dialect

@@ -147,7 +147,7 @@ def tally_event(event: chat.Event, tally: Tally) -> None:
             tally.usage = event.usage
             tally.notes += event.notes
         case chat.Failed():
-            tally.said = Said(event.message, event.kind, event.code)
+            tally.said = Said(event.message, event.kind, event.code, status=event.status)
         case chat.Ended():
             tally.is_terminal = True
         case _:

@@ -17,7 +17,8 @@ _EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One event. `raw` is the original with its closing blank line; `data` None: a comment or no field we know.
+    """One event. `raw` is the original with its closing blank line; line ends that not every client reads (CR, or a
+    mixture) are LF in it. `data` None: a comment or no field we know.
 
     `is_foreign`: no line of it belongs to an event stream (a web page, a bare JSON body).
     """
@@ -116,13 +117,21 @@ def _frame(raw: bytes) -> Frame:
 
 def _parsed(raw: bytes) -> Frame:
     fields: dict[bytes, list[bytes]] = {}
-    for line in filter(None, raw.splitlines()):
+    lines = [line for line in raw.splitlines() if line]
+    for line in lines:
         name, _, value = line.partition(b":")
         fields.setdefault(name, []).append(value.removeprefix(b" "))
     data = fields.get(b"data")
     event = fields.get(b"event", [b""])[-1]
     is_foreign = not fields.keys() & _FIELDS
-    return Frame(raw, None if data is None else b"\n".join(data), event, is_foreign)
+    readable = raw if _is_even(raw) else b"\n".join(lines) + b"\n\n"
+    return Frame(readable, None if data is None else b"\n".join(data), event, is_foreign)
+
+
+def _is_even(raw: bytes) -> bool:
+    """Whether all lines end in LF, or all in CRLF."""
+    returns = raw.count(b"\r")
+    return not returns or returns == raw.count(b"\n") == raw.count(b"\r\n")
 
 
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry", b""})

@@ -10,17 +10,30 @@ RETRY_AFTER_S_MAX: Final = 7 * 24 * 3600.0
 
 
 def read_retry_after(headers: Mapping[str, str], *, now_ms: int) -> float | None:
-    """The wait that the provider named, in seconds: the standard header, OpenAI's milliseconds, or a reset time.
+    """The wait that the provider named, in seconds: the standard header, OpenAI's milliseconds, or the reset of the
+    windows that are used up, the last of them.
 
     Header names are lower case. Garbage and more than a week count as not said.
     """
-    for name, remaining, read in _WAITS:
-        if headers.get(remaining, "0").strip() != "0":
-            continue  # this window is not the one that is used up
-        seconds = read(headers.get(name, "").strip(), now_ms)
-        if seconds is not None and 0 <= seconds <= RETRY_AFTER_S_MAX:
+    for name, read in _SAID:
+        seconds = _bounded(read(headers.get(name, "").strip(), now_ms))
+        if seconds is not None:
             return seconds
-    return None
+    resets = (
+        _bounded(_duration(headers.get(name, "").strip(), now_ms))
+        for name, remaining in _RESETS
+        if headers.get(remaining, "0").strip() == "0"
+    )
+    return max((seconds for seconds in resets if seconds is not None), default=None)
+
+
+def read_wait(text: str) -> float | None:
+    """A wait that a body names: `33s`."""
+    return _bounded(_duration(text.strip(), 0))
+
+
+def _bounded(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and 0 <= seconds <= RETRY_AFTER_S_MAX else None
 
 
 def _milliseconds(text: str, _now_ms: int) -> float | None:
@@ -34,10 +47,11 @@ def _seconds_or_date(text: str, now_ms: int) -> float | None:
 
 
 def _duration(text: str, now_ms: int) -> float | None:
-    """`6m0s`, `20ms`, `1.5s`, bare seconds, Unix seconds or an RFC 3339 time."""
+    """`6m0s`, `20ms`, `1.5s`, bare seconds, Unix seconds or milliseconds, or an RFC 3339 time."""
     bare = _number(text)
     if bare is not None:
-        return bare - now_ms / 1000 if bare > 1_000_000_000 else bare
+        unix_s = bare / 1000 if bare > 1_000_000_000_000 else bare
+        return unix_s - now_ms / 1000 if unix_s > 1_000_000_000 else bare
     parts = _DURATION_PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
@@ -67,14 +81,20 @@ _DECIMAL: Final = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
 _DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
 _UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_WAITS: Final[tuple[tuple[str, str, Callable[[str, int], float | None]], ...]] = (
-    ("retry-after-ms", "", _milliseconds),
-    ("retry-after", "", _seconds_or_date),
-    ("x-ratelimit-reset-after", "", _duration),
-    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests", _duration),
-    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens", _duration),
-    ("anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-remaining", _duration),
-    ("anthropic-ratelimit-tokens-reset", "anthropic-ratelimit-tokens-remaining", _duration),
-    ("x-ratelimit-reset", "x-ratelimit-remaining", _duration),
+_SAID: Final[tuple[tuple[str, Callable[[str, int], float | None]], ...]] = (
+    ("retry-after-ms", _milliseconds),
+    ("retry-after", _seconds_or_date),
+    ("x-ratelimit-reset-after", _duration),
 )
-"""Header of the wait, header of what is left in its window, reader."""
+"""Headers that say how long to wait, the first one that can be read."""
+
+_RESETS: Final = (
+    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
+    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),
+    ("anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-remaining"),
+    ("anthropic-ratelimit-tokens-reset", "anthropic-ratelimit-tokens-remaining"),
+    ("anthropic-ratelimit-input-tokens-reset", "anthropic-ratelimit-input-tokens-remaining"),
+    ("anthropic-ratelimit-output-tokens-reset", "anthropic-ratelimit-output-tokens-remaining"),
+    ("x-ratelimit-reset", "x-ratelimit-remaining"),
+)
+"""Header of a window's end, header of what is left in the window: only windows that are used up count."""

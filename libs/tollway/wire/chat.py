@@ -272,11 +272,12 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The provider reported an error inside its stream."""
+    """The provider reported an error inside its stream. `status`: the HTTP status that it names there, 0 if none."""
 
     message: str
     kind: str = ""
     code: str = ""
+    status: int = 0
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -175,7 +175,7 @@ class Reader:
     def failed(self, event: Event) -> list[chat.Event]:
         """`error`."""
         said = read_failure(event)
-        return [chat.Failed(said.message, said.kind, said.code)]
+        return [chat.Failed(said.message, said.kind, said.code, said.status)]
 
     def _counted(self, raw: msgspec.Raw) -> list[chat.Counted]:
         if not is_given(raw):

@@ -96,7 +96,7 @@ class Reader:
         chunk = ANSWERS.decode(frame.data)
         said = answer.failure(chunk)
         if said is not None:
-            return [chat.Failed(said.message, said.kind, said.code)]
+            return [chat.Failed(said.message, said.kind, said.code, said.status)]
         events: list[chat.Event] = []
         if not self._answer_id and chunk.candidates:
             self._answer_id = chunk.response_id or self._reply.request_id or "answer"

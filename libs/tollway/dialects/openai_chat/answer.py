@@ -35,6 +35,15 @@ FINISHES: Final[dict[chat.StopReason, str]] = {
     "pause": "stop",
 }
 
+BROKEN_OFF: Final[dict[str, Said]] = {
+    "error": Said("error"),
+    "insufficient_system_resource": Said(
+        "The provider ran out of resources in the middle of its answer.", "overloaded"
+    ),
+    "abort": Said("The provider broke its answer off.", "server_error"),
+}
+"""Finish reasons of an answer that is not whole: OpenRouter's, DeepSeek's and SGLang's."""
+
 UNFINISHED: Final = "it does not say why it stopped"
 
 # -- in passing --------------------------------------------------------------------------------------------------------
@@ -77,8 +86,15 @@ def _tap_choice(choice: Choice, tally: Tally) -> None:
     if choice.finish_reason is not None:
         tally.stop_reason = STOPS.get(choice.finish_reason, choice.finish_reason)
         tally.is_complete = True
-        if choice.finish_reason == "error" or len(choice.error) != 4:
-            tally.said = classify.said_in({"error": msgspec.json.decode(choice.error)}) or Said("error")
+        tally.said = error_of(choice) or tally.said
+
+
+def error_of(choice: Choice) -> Said | None:
+    """The error that broke this choice off, where its provider says one."""
+    named = BROKEN_OFF.get(choice.finish_reason or "")
+    if named is None and len(choice.error) == 4:
+        return None
+    return classify.said_in({"error": msgspec.json.decode(choice.error)}) or named or Said("error")
 
 
 def written_bytes(delta: Delta) -> int:
@@ -120,6 +136,9 @@ def read_answer(body: bytes, reply: Reply) -> chat.Answer | Said:
     choices = sorted(answer.choices or (), key=lambda choice: choice.index)
     if any(choice.finish_reason is None for choice in choices):
         raise msgspec.ValidationError(UNFINISHED)
+    broken = next((error for choice in choices if (error := error_of(choice)) is not None), None)
+    if broken is not None:
+        return broken
     return chat.Answer(
         answer.id or reply.request_id,
         answer.model or "",

@@ -24,7 +24,8 @@ TERMINATOR: Final = b"data: [DONE]\n\n"
 def tap_frame(frame: Frame, tally: Tally, is_usage_asked: bool) -> bool:
     """Look at one frame; False keeps it from the client: the terminator, and the usage that was not asked for."""
     if frame.data == DONE:
-        tally.is_terminal = True
+        tally.is_terminal = tally.is_complete
+        tally.broken = answer.UNFINISHED if tally.is_begun and not tally.is_complete else tally.broken
         return False
     if not frame.data:
         return True
@@ -126,13 +127,16 @@ class Reader:
     def _chunk(self, chunk: Answer) -> list[chat.Event]:
         if is_given(chunk.error):
             said = classify.said_in({"error": msgspec.json.decode(chunk.error)}) or classify.Said("error")
-            return [chat.Failed(said.message, said.kind, said.code)]
+            return [chat.Failed(said.message, said.kind, said.code, said.status)]
         events: list[chat.Event] = []
         if not self._is_started and chunk.choices:
             self._is_started = True
             created_s = int(chunk.created or self._reply.created_s)
             events.append(chat.Started(chunk.id or self._reply.request_id, chunk.model or "", created_s))
         for choice in chunk.choices or ():
+            broken = answer.error_of(choice)
+            if broken is not None:
+                return [*events, chat.Failed(broken.message, broken.kind, broken.code, broken.status)]
             events += self._choices.setdefault(choice.index, _ChoiceReader(choice.index)).read(choice)
         if is_given(chunk.usage):
             usage, notes = answer.read_usage(chunk)

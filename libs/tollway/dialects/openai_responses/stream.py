@@ -79,7 +79,7 @@ class Reader:
         event = EVENTS.decode(frame.data)
         if event.type == "error":
             said = read_failure(frame.data)
-            return [chat.Failed(said.message, said.kind, said.code)]
+            return [chat.Failed(said.message, said.kind, said.code, said.status)]
         read = _READ.get(event.type)
         return read(self, event) if read is not None else []
 
@@ -176,7 +176,7 @@ class Reader:
     def failed(self, event: Event) -> list[chat.Event]:
         """`response.failed`."""
         said = failure(event.response or Answer()) or classify.Said("The response failed.")
-        return [chat.Failed(said.message, said.kind, said.code)]
+        return [chat.Failed(said.message, said.kind, said.code, said.status)]
 
 
 _READ: Final[dict[str, Callable[[Reader, Event], list[chat.Event]]]] = {
