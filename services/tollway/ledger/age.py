@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
+from tollway import ids
 from tollway.wire.refusals import Refusal, refuse
 
 AGE_MS_MAX: Final = 300_000
@@ -16,6 +17,14 @@ ULID_LENGTH: Final = 26
 def ulid_floor(ms: int) -> str:
     """The first ten letters of ULIDs of this millisecond: ids sort by time, so letters can be compared."""
     return "".join(_ALPHABET[(ms >> shift) & 31] for shift in range(45, -1, -5))
+
+
+def made_at_ms(hold_id: str) -> int:
+    """When a hold's id says that it was made; 0 where it says nothing."""
+    try:
+        return ids.ulid_ms(hold_id)
+    except ValueError:
+        return 0
 
 
 def is_fresh(hold_id: str, *, now_ms: int, epoch_ms: int) -> Refusal | None:

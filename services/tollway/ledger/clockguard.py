@@ -38,6 +38,17 @@ class GuardedClock:
         self.is_trusted = False
         return expected
 
+    def jump_ms(self, stamp_ms: int) -> int:
+        """By how much the clock is off that made this stamp: 0, or (whole seconds) by as much as our own wall clock
+        has jumped, where the stamp fits that better. A jump may be ours alone or the whole machine's."""
+        if self.is_trusted:
+            return 0
+        wall_us = self.wall_us()
+        believed_us = self.now_us()
+        jump_ms = round((wall_us - believed_us) / 1_000_000) * 1000
+        ahead_ms = stamp_ms - believed_us // 1000
+        return jump_ms if abs(ahead_ms - jump_ms) < abs(ahead_ms) else 0
+
     @property
     def may_expire(self) -> bool:
         """Whether time is sure enough to take credit away."""

@@ -4,6 +4,7 @@ A desk lives on the event loop's thread. A decision changes the state at once, s
 asked hears of it only when its block is durable. Nothing here waits, reads a clock or touches a database.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ from tollway.wire.refusals import Refusal
 from tollway.wire.subjects import JOURNALS
 
 REFUSED_MAX: Final = 10_000
-"""Refused holds remembered per journal; more than that within ten minutes is an attack, and forgetting is safe then
-only because new ids come with it."""
+"""Refused holds remembered per journal, the newest. More than that within an id's five minutes is a flood of new ids:
+nobody waits for the old ones any more."""
 
 Release = Callable[[], None]
 
@@ -48,14 +49,17 @@ class Desk:
         self.epoch_ms = epoch_ms
         self.pending: list[OpenBlock] = []
         self.in_flight: list[OpenBlock] = []
-        self.refused: dict[str, tuple[int, Refusal]] = {}
+        self.refused: OrderedDict[str, tuple[int, Refusal]] = OrderedDict()
         self.on_broken: Callable[[Desk, Exception], None] = _nobody
         self._last_ts = head.ts
 
     def take(self, command: Any, now_us: int) -> list[Any] | Refusal:
-        """Decide and let it happen. Events are in a pending block when this returns."""
+        """Decide and let it happen. Events are in a pending block when this returns.
+
+        Blocks may be ahead of the clock (it was wrong once, and was put right): decisions go by the clock then.
+        """
         ts = self._ts(now_us)
-        events = decide(self.state, command, ts // 1000)
+        events = decide(self.state, command, min(ts, now_us) // 1000)
         if not isinstance(events, Refusal) and events:
             self._write(command, events, ts)
         return events
@@ -128,9 +132,8 @@ class Desk:
         found = self.refused.get(hold_id)
         return found[1] if found and found[0] > now_ms else None
 
-    def remember_refusal(self, hold_id: str, refusal: Refusal, *, until_ms: int, now_ms: int) -> None:
-        """Keep a refusal, and forget those that are over."""
+    def remember_refusal(self, hold_id: str, refusal: Refusal, *, until_ms: int) -> None:
+        """Keep a refusal; beyond so many, forget the oldest."""
         if len(self.refused) >= REFUSED_MAX:
-            self.refused = {hold: kept for hold, kept in self.refused.items() if kept[0] > now_ms}
-        if len(self.refused) < REFUSED_MAX:
-            self.refused[hold_id] = (until_ms, refusal)
+            self.refused.popitem(last=False)
+        self.refused[hold_id] = (until_ms, refusal)

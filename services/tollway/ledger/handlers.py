@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from tollway.bus import Handles, Respond
 from tollway.crash import crashpoint
-from tollway.ledger.age import is_fresh
+from tollway.ledger.age import is_fresh, made_at_ms
 from tollway.ledger.desk import Desk
 from tollway.ledger.views import queries
 from tollway.wire import subjects
@@ -51,24 +53,30 @@ def open_hold(room: "Ledger", command: OpenHold, context: Context, respond: Resp
     if desk is None or room.is_mute(respond):
         return
     now_us = room.now_us()
-    refusal = room.trouble or _refused_already(desk, command, now_us // 1000)
+    jump_ms = 0 if room.guard.is_trusted else room.guard.jump_ms(made_at_ms(command.hold_id))
+    if jump_ms:
+        command = structs.replace(command, hold_deadline_ms=command.hold_deadline_ms - jump_ms)
+    refusal = room.trouble or _refused_already(desk, command, now_us // 1000, jump_ms)
     decided = refusal or desk.take(command, now_us)
     crashpoint("ledger.decided")
     if isinstance(decided, Refusal):
         room.count_hold(decided.code)
         if refusal is None:
-            desk.remember_refusal(command.hold_id, decided, until_ms=command.hold_deadline_ms, now_ms=now_us // 1000)
+            desk.remember_refusal(command.hold_id, decided, until_ms=command.hold_deadline_ms)
         respond(decided)
         return
     desk.reply(command, room.traced(command, context, respond, is_repeat=not decided))
     room.writer.wake(desk)
 
 
-def _refused_already(desk: Desk, command: OpenHold, now_ms: int) -> Refusal | None:
-    """New holds carry new ids: what was refused, here or by an earlier writer, or forgotten, cannot be opened."""
+def _refused_already(desk: Desk, command: OpenHold, now_ms: int, jump_ms: int) -> Refusal | None:
+    """New holds carry new ids: what was refused, here or by an earlier writer, or forgotten, cannot be opened.
+
+    `jump_ms`: the clock that made the id is off by so much.
+    """
     if command.hold_id in desk.state.holds:
         return None
-    return is_fresh(command.hold_id, now_ms=now_ms, epoch_ms=desk.epoch_ms) or desk.refused_before(
+    return is_fresh(command.hold_id, now_ms=now_ms + jump_ms, epoch_ms=desk.epoch_ms + jump_ms) or desk.refused_before(
         command.hold_id, now_ms
     )
 

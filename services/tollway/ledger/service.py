@@ -78,6 +78,7 @@ class Ledger:
         self.desks: dict[int, Desk] = {}
         self.guard = GuardedClock()
         self.now_us = self.guard.now_us
+        self.bus.believed_ms = lambda: self.guard.now_us() // 1000
         self.views: ViewStore | None = None
         self.halted: dict[int, str] = {}
         self.telling = Telling(edge.telemetry)

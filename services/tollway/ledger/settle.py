@@ -6,7 +6,7 @@ before; until then it keeps the fact and sends it again.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tollway import ids
@@ -85,35 +85,35 @@ class Settling:
         if self._room.writer.is_full:
             await self._room.writer.settle_down()
         body = delivery.body
-        if isinstance(body, Witness):
-            desk = self._witness(body)
-        else:
-            desk = await self._facts(body)
-        if desk is None:
+        desks = self._witness(body) if isinstance(body, Witness) else await self._facts(body)
+        if desks is None:
             return  # not ours any more: it comes again, to whom it belongs
-        desk.after_commit(lambda: self._done(delivery))
-        if desk.pending:
-            self._room.writer.wake(desk, is_urgent=False)
+        facts: Sequence[UsageFact] = () if isinstance(body, Witness) else body.facts
+        _after_commits(desks, lambda: self._done(delivery, facts))
+        for desk in desks:
+            if desk.pending:
+                self._room.writer.wake(desk, is_urgent=False)
 
-    def _witness(self, witness: Witness) -> Desk | None:
+    def _witness(self, witness: Witness) -> list[Desk] | None:
         desk = self._room.desk_of(witness.account_id)
-        if desk is not None:
-            desk.take(witness, self._room.now_us())
-        return desk
+        if desk is None:
+            return None
+        desk.take(witness, self._room.now_us())
+        return [desk]
 
-    async def _facts(self, body: UsageFacts) -> Desk | None:
-        desk = None
+    async def _facts(self, body: UsageFacts) -> list[Desk] | None:
+        """The desks that facts went to (adapters send those of one journal together), or None: some are not ours."""
+        desks: dict[int, Desk] = {}
         for fact in body.facts:
             desk = self._room.desk_of(fact.account_id)
             if desk is None:
                 return None
-            if is_cold(desk, fact, self._room.now_us() // 1000):
-                await self._cold(desk, fact)
-            else:
+            if not is_cold(desk, fact, self._room.now_us() // 1000):
                 self._settle(desk, fact)
-        if desk is not None:
-            desk.after_commit(lambda: self._tell(body.facts))
-        return desk
+            elif not await self._cold(desk, fact):
+                return None
+            desks[desk.journal] = desk
+        return list(desks.values())
 
     def _settle(self, desk: Desk, fact: UsageFact) -> None:
         events = desk.take(fact, self._room.now_us())
@@ -121,19 +121,23 @@ class Settling:
         if events:
             self._room.settled(desk, fact, events)
 
-    async def _cold(self, desk: Desk, fact: UsageFact) -> None:
-        """The hold ended so long ago that only the journal remembers it."""
+    async def _cold(self, desk: Desk, fact: UsageFact) -> bool:
+        """The hold ended so long ago that only the journal remembers it. Whether the desk was still ours after that."""
         found = await asyncio.to_thread(find_ending, self._room.journal, desk.journal, fact.hold_id)
+        if self._room.desk_of(fact.account_id) is not desk:
+            return False
         events = compare(fact, found) if found else [conflict(fact, "unknown", "")]
         for event in events:
             desk.post(event, self._room.now_us())
+        return True
 
     def _tell(self, facts: Sequence[UsageFact]) -> None:
         for fact in facts:
             if fact.outbox:
                 self._told[fact.outbox].append(fact.hold_id)
 
-    def _done(self, delivery: Delivery) -> None:
+    def _done(self, delivery: Delivery, facts: Sequence[UsageFact]) -> None:
+        self._tell(facts)
         self._to_ack.append(delivery)
         if not self._is_scheduled:
             self._is_scheduled = True
@@ -149,6 +153,22 @@ class Settling:
         for delivery in deliveries:
             crashpoint("ledger.before_usage_ack")
             await delivery.ack()
+
+
+def _after_commits(desks: Sequence[Desk], release: Callable[[], None]) -> None:
+    """Call back once everything decided so far at all of these desks is durable."""
+    left = len(desks)
+
+    def one() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            release()
+
+    for desk in desks:
+        desk.after_commit(one)
+    if not desks:
+        release()
 
 
 def is_cold(desk: Desk, fact: UsageFact, now_ms: int) -> bool:

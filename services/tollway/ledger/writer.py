@@ -21,6 +21,7 @@ from tollway.crash import crashing, crashpoint
 from tollway.ledger.desk import Desk, OpenBlock
 from tollway.ledger.journal.block import Block, build, head_of
 from tollway.ledger.journal.store import ConflictError, JournalStore, UnknownError
+from tollway.tasks import report
 
 RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 1.0
@@ -203,7 +204,11 @@ class Writer:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except Exception as fault:  # noqa: BLE001  a bug: who cannot write must not look as if it could
+                report("ledger writer failed", fault)
+                self._loop.call_soon_threadsafe(self._fenced)
         self.store.let_go()
 
     def _commit(self, work: Work) -> None:

@@ -11,6 +11,7 @@ from tollway.wire.queries import Transaction, TransactionType, UsageRow
 from tollway.wire.usage import Attempt
 
 HOUR_MS: Final = 3_600_000
+AT_MS_MAX: Final = 2**53
 _encode: Final = msgspec.json.Encoder().encode
 _read_report: Final = msgspec.json.Decoder(ev.Report).decode
 
@@ -149,6 +150,8 @@ def _usage(rows: Rows, event: Any, charged: int, *, is_counted: bool = True) -> 
     """One row per attempt. The served one carries the charge, or the last where none was served."""
     report = _read_report(event.report)
     final = report.attempts[-1] if report.attempts else None
+    if final is None:
+        rows.endings.setdefault((event.account, event.hold), ("settled", charged))  # no row can show it
     bearer = next((attempt for attempt in report.attempts if attempt.is_served), final)
     for place, attempt in enumerate(report.attempts, 1):
         identifier = f"us_{event.hold.removeprefix('rq_')}_{place:02d}"
@@ -162,7 +165,17 @@ def _usage(rows: Rows, event: Any, charged: int, *, is_counted: bool = True) -> 
 
 
 def _sums(rows: Rows, event: Any, attempt: Attempt) -> list[int]:
-    return rows.hours[event.account, attempt.started_at_ms // HOUR_MS, event.key, attempt.provider]
+    return rows.hours[event.account, _at_ms(attempt) // HOUR_MS, _column(event.key, 64), _column(attempt.provider, 80)]
+
+
+def _at_ms(attempt: Attempt) -> int:
+    """A time that a column can hold, whatever an adapter wrote."""
+    return min(max(attempt.started_at_ms, 0), AT_MS_MAX)
+
+
+def _column(text: str, size: int) -> str:
+    """A word that a column can hold: PostgreSQL takes neither more letters nor zero bytes."""
+    return text.replace("\0", "")[:size]
 
 
 def _usage_row(
@@ -211,7 +224,8 @@ def _usage_row(
         strategy=report.strategy if is_first else "",
         skipped=report.skipped if is_first else (),
     )
-    return (event.account, identifier, event.hold, attempt.started_at_ms, event.key, is_final, _encode(row))
+    key = _column(event.key, 64)
+    return (event.account, identifier, event.hold, _at_ms(attempt), key, is_final, _encode(row))
 
 
 _ADD: Final[dict[type, Callable[[Rows, Any, str, int], None]]] = {
