@@ -14,6 +14,9 @@ _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
 _RANDOM_BITS: Final = 80
 _ENTROPY_BYTES: Final = 4096
+BACK_MS_MAX: Final = 10_000
+"""A clock set back by less is waited for, so that ids still sort; one set back by more had been wrong, and ids of that
+time would be refused by the ledger until it comes."""
 
 
 class _Entropy:
@@ -43,8 +46,9 @@ class _Generator:
     def next(self) -> int:
         with self._lock:
             fresh = (clock.now_ms() << _RANDOM_BITS) | int.from_bytes(_entropy.take(10), "big")
-            is_same_ms = fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS
-            self._last = self._last + 1 + fresh % (1 << 32) if is_same_ms else fresh
+            behind_ms = (self._last >> _RANDOM_BITS) - (fresh >> _RANDOM_BITS)
+            is_kept = 0 <= behind_ms < BACK_MS_MAX
+            self._last = self._last + 1 + fresh % (1 << 32) if is_kept else fresh
             return self._last
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.ledger.house import House, fact
 from tests.ledger.story import DAY_MS
+from tollway import clock
 from tollway.ledger.clockguard import GuardedClock
 from tollway.ledger.durability import Varz, fault_of, sync_fault
 from tollway.ledger.filesystem import kind_of, refuse_network
@@ -134,6 +135,35 @@ async def test_a_clock_that_jumps_expires_nothing_and_holds_go_on(small_house: H
     ledger.guard.wall_us = wall
     await house.opened(ACCOUNT, 5)
     assert not any("clock" in reason for reason in ledger.not_ready())
+
+
+@pytest.mark.parametrize("jump_ms", [400 * DAY_MS, DAY_MS // 24, -DAY_MS])
+async def test_a_clock_that_jumps_for_the_whole_machine_stops_no_hold_and_moves_no_time(
+    small_house: House, jump_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    now_ms, now_ns = clock.now_ms, clock.now_ns
+    began_ms = now_ms()
+    with monkeypatch.context() as jumped:
+        jumped.setattr(clock, "now_ms", lambda: now_ms() + jump_ms)
+        jumped.setattr(clock, "now_ns", lambda: now_ns() + jump_ms * 1_000_000)
+        opened = await house.opened(ACCOUNT, 5)
+    await house.opened(ACCOUNT, 5)
+    [desk] = [desk for desk in ledger.desks.values() if opened.hold_id in desk.state.holds]
+    assert abs(desk.state.holds[opened.hold_id].deadline - began_ms) < DAY_MS // 24 // 2
+
+
+@pytest.mark.parametrize("jump_s", [400 * 86_400, 3600, -3600])
+def test_a_stamp_is_read_by_the_clock_that_made_it(jump_s: int) -> None:
+    clocks = Clocks()
+    clocks.go(wall_s=jump_s, monotonic_s=0)
+    believed_ms = clocks.guard.now_us() // 1000
+    assert clocks.guard.jump_ms(believed_ms - 70) == 0
+    assert clocks.guard.jump_ms(believed_ms + jump_s * 1000 - 70) == jump_s * 1000
+    clocks.go(wall_s=-jump_s, monotonic_s=0)
+    assert clocks.guard.jump_ms(believed_ms + jump_s * 1000) == 0
 
 
 def ahead(ledger: Any, ms: int) -> None:

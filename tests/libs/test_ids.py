@@ -22,6 +22,22 @@ def test_an_id_tells_when_it_was_made() -> None:
     assert before <= ids.ulid_ms(ids.new_id("aigk")) <= clock.now_ms()
 
 
+@pytest.mark.parametrize(("back_ms", "is_followed"), [(5_000, False), (60_000, True), (400 * 86_400_000, True)])
+def test_a_clock_that_was_far_ahead_and_is_set_right_is_followed(
+    back_ms: int, is_followed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_ms = clock.now_ms() + 10_000_000
+    generator = ids._Generator()  # pyright: ignore[reportPrivateUsage]  one that no other test shares
+    monkeypatch.setattr(ids, "_generator", generator)
+    monkeypatch.setattr(clock, "now_ms", lambda: true_ms + back_ms)
+    ahead = ids.new_id("rq")
+    monkeypatch.setattr(clock, "now_ms", lambda: true_ms)
+    made = ids.new_id("rq")
+    assert (made < ahead) == is_followed
+    assert (ids.ulid_ms(made) == true_ms) == is_followed
+    assert made < ids.new_id("rq")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 minds a fork beside threads
 def test_a_child_process_does_not_repeat_its_parents_ids() -> None:
     ids.new_span_id()

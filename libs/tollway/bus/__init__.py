@@ -86,9 +86,13 @@ class Subscription(Protocol):
 
 
 class Bus(Protocol):
-    """What services talk through."""
+    """What services talk through.
+
+    `believed_ms`: what a service with a clock guard believes the time to be (the wall clock, unless it sets another).
+    """
 
     node: str
+    believed_ms: Callable[[], int]
     on_reconnect: list[Callable[[], None]]
     on_disconnect: list[Callable[[], None]]
 

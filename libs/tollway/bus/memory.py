@@ -90,6 +90,7 @@ class MemoryBus:
     def __init__(self, node: str, broker: Broker) -> None:
         self.node = node
         self.is_connected = True
+        self.believed_ms: Callable[[], int] = clock.now_ms
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_disconnect: list[Callable[[], None]] = []
         self._broker = broker
@@ -128,7 +129,8 @@ class MemoryBus:
         """See Bus."""
         interests: list[_Interest] = []
         for subject in dict.fromkeys(handles.subject for handles in handlers):
-            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, Tally())
+            rows = [handles for handles in handlers if handles.subject == subject]
+            desk = Desk(rows, room, spawn, Tally(), lambda: self.believed_ms())
             take: Take = lambda payload, _subject, answer, desk=desk: desk.take(payload, answer)  # noqa: E731
             interests.append(self._add(subject, queue, take))
         return _Stop(lambda: [self._broker.interests.remove(interest) for interest in interests])

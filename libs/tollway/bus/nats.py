@@ -62,6 +62,7 @@ class NatsBus:
 
     def __init__(self, node: str, *, inbox: str) -> None:
         self.node = node
+        self.believed_ms: Callable[[], int] = clock.now_ms
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_disconnect: list[Callable[[], None]] = []
         self._client = QuickClient()
@@ -172,7 +173,8 @@ class NatsBus:
         """See Bus."""
         subscriptions: list[NatsSubscription] = []
         for subject in dict.fromkeys(handles.subject for handles in handlers):
-            desk = Desk([handles for handles in handlers if handles.subject == subject], room, spawn, self.tally)
+            rows = [handles for handles in handlers if handles.subject == subject]
+            desk = Desk(rows, room, spawn, self.tally, lambda: self.believed_ms())
             subscriptions.append(await self._subscribe(subject, queue, self._desk_callback(desk)))
         await self._subscribed()
         return _Subscribed(*subscriptions)

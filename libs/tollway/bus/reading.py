@@ -47,16 +47,25 @@ class _Row:
 class Desk:
     """All commands of one subject, by type name."""
 
-    def __init__(self, handlers: Sequence[Handles], room: object, spawn: Callable[..., object], tally: Tally) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[Handles],
+        room: object,
+        spawn: Callable[..., object],
+        tally: Tally,
+        believed_ms: Callable[[], int],
+    ) -> None:
+        self._believed_ms = believed_ms
         self._rows = {handles.command.__name__: _Row(handles) for handles in handlers}
         self._room = room
         self._spawn = spawn
         self._tally = tally
 
     def take(self, payload: bytes, answer: Answer | None) -> None:
-        """Handle one message. Expired commands are dropped: their caller has gone."""
+        """Handle one message. Expired commands are dropped: their caller has gone. A wall clock that jumped expires
+        nothing: what the service believes the time to be counts as well."""
         envelope = unseal(payload)
-        if 0 < envelope.deadline_ms < clock.now_ms():
+        if 0 < envelope.deadline_ms < clock.now_ms() and envelope.deadline_ms < self._believed_ms():
             self._tally.expired += 1
             return
         context = context_of(envelope)
