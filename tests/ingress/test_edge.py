@@ -81,6 +81,8 @@ async def test_ordinary_requests_pass_also_pipelined_and_kept_alive(edge: Edge) 
     assert statuses(await edge.say(GET * 3)) == [200, 200, 200]
     chunked = b"POST /y HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     assert (await edge.say(chunked)).endswith(b"/y 3")
+    old = b"GET /x HTTP/1.0\r\n\r\n"
+    assert statuses(await edge.say(old)) == [200]
     large = b"POST /z HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
     assert (await edge.say(large + GET)).endswith(b"/x 0")
     assert not edge.guard.closed
@@ -153,6 +155,9 @@ SMUGGLING = {
     "two encodings": POST + b"transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n" + SMUGGLED,
     "chunked and then another": POST + b"transfer-encoding: chunked, identity\r\n\r\n" + SMUGGLED,
     "an odd encoding": POST + b"transfer-encoding: xchunked\r\n\r\n" + SMUGGLED,
+    "an encoding that is not read here": POST + b"transfer-encoding: gzip, chunked\r\n\r\n" + SMUGGLED,
+    "two hosts": b"GET /smuggled HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    "no host": b"GET /smuggled HTTP/1.1\r\n\r\n",
     "a blank before the colon": POST + b"transfer-encoding : chunked\r\n\r\n" + SMUGGLED,
     "a folded header": POST + b"x: y\r\n transfer-encoding: chunked\r\n\r\n" + SMUGGLED,
     "a bare line feed": POST + b"x: y\ntransfer-encoding: chunked\r\n\r\n" + SMUGGLED,
