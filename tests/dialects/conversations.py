@@ -19,7 +19,9 @@ Draw = st.DrawFn
 T = TypeVar("T")
 CREATED_S = NOW_MS // 1000
 
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="{"), min_size=1, max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="{"), min_size=1, max_size=12).map(
+    lambda text: text.strip() or "a"  # Anthropic takes no text of white space alone, and none at the end
+)
 tokens = st.integers(1, 5000)
 names = st.sampled_from(["look_up", "add", "get-weather"])
 arguments = st.dictionaries(st.sampled_from("abc"), st.integers() | st.booleans() | texts, max_size=2).map(
@@ -303,7 +305,16 @@ def _told_in_messages(conversation: chat.Conversation) -> chat.Conversation:
         is_parallel=None if _is_calling_forbidden(conversation) else conversation.is_parallel,
         tools=tuple(replace(tool, is_strict=tool.is_strict or None) for tool in conversation.tools),
         reasoning=_budgeted(conversation),
+        sampling=_sampled(conversation),
     )
+
+
+def _sampled(conversation: chat.Conversation) -> chat.Sampling:
+    """Who thinks is sampled as usual."""
+    reasoning, sampling = _budgeted(conversation), conversation.sampling
+    if reasoning is None or reasoning.effort == "none":
+        return sampling
+    return replace(sampling, temperature=None, top_p=None, top_k=None)
 
 
 def _is_calling_forbidden(conversation: chat.Conversation) -> bool:
@@ -318,7 +329,9 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
 
 
 def _budgeted(conversation: chat.Conversation) -> chat.Reasoning | None:
-    reasoning = conversation.reasoning
+    reasoning, choice = conversation.reasoning, conversation.tool_choice
+    if choice is not None and choice.mode in ("required", "named") and reasoning != chat.Reasoning("none"):
+        return None
     if reasoning is None or reasoning.effort is None or reasoning.effort == "none":
         return chat.Reasoning("none") if reasoning is not None and reasoning.effort == "none" else reasoning
     budget = min(_BUDGETS[reasoning.effort], (conversation.tokens_output_max or 4096) - 1)

@@ -30,6 +30,8 @@ from tollway.wire.plan import DialectName
 from tollway.wire.refusals import Refusal
 
 REPLY = Reply("rq_1", NOW_MS // 1000, is_usage_asked=True)
+TOGETHER_ONLY = {"reasoning", "temperature", "top_p", "top_k"}
+"""What Anthropic takes, but not all of it together."""
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -100,7 +102,7 @@ def test_what_both_sides_know_arrives_whole(client: DialectName, provider: Diale
     arrived = read(CHAT_DIALECTS[provider], out.body).conversation
     expected = told(conversation, client)
     assert plain(joined(arrived)) == plain(joined(expected if client == provider else told(expected, provider)))
-    assert set(out.dropped) <= {"reasoning"}
+    assert set(out.dropped) <= TOGETHER_ONLY
 
 
 @pytest.mark.parametrize(("client", "provider"), PAIRS)
@@ -121,7 +123,7 @@ def test_what_one_side_does_not_know_is_refused_by_path_or_dropped_by_name(
         assert out.param in {use.path for use in missing}
         assert out.param in out.message
         return
-    assert bool(set(out.dropped) - {"reasoning"}) == bool(missing)
+    assert bool(set(out.dropped) - TOGETHER_ONLY) == bool(missing)
     arrived = read(theirs, out.body).conversation
     assert plain(joined(arrived)) == plain(joined(told(carried(told(conversation, client), theirs.carries), provider)))
 

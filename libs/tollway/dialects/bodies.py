@@ -188,8 +188,14 @@ def _reason(error: Exception) -> str:
     return str(error).removeprefix("JSON is malformed: ").rstrip(".")
 
 
+REPAIRED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Reading more with the standard library would hold up everybody else."""
+
+
 def repaired(body: bytes) -> bytes | None:
     """JSON with NaN and Infinity, which no dialect allows, rewritten with null; None if it is not even that."""
+    if len(body) > REPAIRED_BYTES_MAX:
+        return None
     try:
         value = json.loads(body, parse_constant=_null)
     except (ValueError, RecursionError):

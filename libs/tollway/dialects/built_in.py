@@ -7,6 +7,7 @@ is from OpenRouter's table of its upstream providers.
 from typing import Final
 
 from tollway.dialects.rows import ModelRule, ProviderRow
+from tollway.wire.chat import Effort
 from tollway.wire.plan import DialectName, Surface
 
 _CHAT: Final[dict[Surface, DialectName]] = {"chat": "openai_chat"}
@@ -26,13 +27,32 @@ _SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penal
 _REASONING: Final = (*_SAMPLING, "logit_bias")
 """What OpenAI's reasoning models answer with a 400."""
 
+_LOW: Final[tuple[Effort, ...]] = ("low", "medium", "high")
+_BY_RESPONSES: Final[dict[str, tuple[Effort, ...]]] = {
+    "*deep-research*": ("medium",),
+    "*-codex-max*": (*_LOW, "xhigh"),
+    "*-codex*": _LOW,
+    "codex-*": _LOW,
+    "o1-pro*": _LOW,
+    "o3-pro*": _LOW,
+    "gpt-5-pro*": ("high",),
+    "gpt-5*-pro*": ("medium", "high", "xhigh"),
+}
+"""OpenAI's models that only answer on `/v1/responses`, and the efforts that they know."""
+_BY_CHAT: Final[dict[str, tuple[Effort, ...]]] = {
+    **dict.fromkeys(("o1*", "o3*", "o4*"), _LOW),
+    "gpt-5.1*": ("none", *_LOW),
+    "gpt-5.*": ("none", *_LOW, "xhigh"),
+    "gpt-5*": ("minimal", *_LOW),
+}
+
 _OPENAI_RULES: Final = (
     *(
-        ModelRule(pattern, _REASONING, "max_completion_tokens", "openai_responses")
-        for pattern in ("*-codex*", "codex-*", "o1-pro*", "o3-pro*", "gpt-5*-pro*", "*deep-research*")
+        ModelRule(pattern, _REASONING, "max_completion_tokens", "openai_responses", efforts=efforts)
+        for pattern, efforts in _BY_RESPONSES.items()
     ),
     ModelRule("gpt-5*-chat*"),
-    *(ModelRule(pattern, _REASONING) for pattern in ("o1*", "o3*", "o4*", "gpt-5*")),
+    *(ModelRule(pattern, _REASONING, efforts=efforts) for pattern, efforts in _BY_CHAT.items()),
 )
 
 _LIMIT: Final = "max_completion_tokens"
@@ -73,6 +93,10 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"),
         usage_in_stream="always",
         is_done_marker_sent=False,
+        model_rules=(
+            ModelRule("gemini-3-pro*", efforts=("low", "high")),
+            ModelRule("gemini-3*-pro*", efforts=_LOW),
+        ),
     ),
     ProviderRow(
         id="groq",
@@ -81,7 +105,8 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects=_CHAT,
         env=("GROQ_API_KEY",),
         output_limit_param=_LIMIT,
-        refused_params=("logprobs", "top_logprobs", "logit_bias"),
+        refused_params=("logprobs", "top_logprobs", "logit_bias", "verbosity"),
+        model_rules=(ModelRule("openai/gpt-oss*", efforts=_LOW),),
     ),
     ProviderRow(
         id="deepseek",
@@ -176,7 +201,10 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         dialects={"chat": "openai_chat", "embeddings": "openai_embeddings"},
         env=("MISTRAL_API_KEY",),
         usage_in_stream="always",
-        refused_params=("stream_options", "logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"),
+        refused_params=(
+            *("stream_options", "logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"),
+            *("seed", "verbosity"),
+        ),
         is_output_cap_with_reasoning=False,
         output_limit_param=_OLD_LIMIT,
     ),

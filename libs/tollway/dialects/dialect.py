@@ -13,7 +13,7 @@ from tollway.dialects.features import Feature
 from tollway.dialects.reading import Reading
 from tollway.dialects.rows import ProviderRow
 from tollway.dialects.sse import Frame
-from tollway.wire.chat import Answer, Conversation, Event
+from tollway.wire.chat import Answer, Conversation, Effort, Event
 from tollway.wire.plan import DialectName, Surface
 from tollway.wire.refusals import Refusal
 from tollway.wire.usage import Usage
@@ -22,7 +22,8 @@ from tollway.wire.usage import Usage
 class Target(msgspec.Struct, frozen=True):
     """Where a request goes: the provider, the model's name there, and what Tollway sets on it.
 
-    `carries`: the features of the provider's dialect and those of its row.
+    `carries`: the features of the provider's dialect and those of its row. `efforts`: the words of reasoning effort
+    that the model knows; empty: all of the dialect's.
     """
 
     row: ProviderRow
@@ -33,6 +34,7 @@ class Target(msgspec.Struct, frozen=True):
     refused_params: frozenset[str]
     output_limit_param: str
     carries: frozenset[Feature]
+    efforts: tuple[Effort, ...] = ()
 
     def output_limit(self, conversation: Conversation) -> int | None:
         """The caller's limit under the hold's cap."""

@@ -51,6 +51,7 @@ Feature = Literal[
     "frequency_penalty",
     "seed",
     "stop",
+    "stop_space",
     "choices",
     "logprobs",
     # output
@@ -118,6 +119,7 @@ FEATURES: Final[dict[Feature, Described]] = {
     "frequency_penalty": Described("refused", "frequency penalty"),
     "seed": Described("dropped", "seed (providers give no guarantee for it)"),
     "stop": Described("refused", "stop sequences"),
+    "stop_space": Described("refused", "stop sequences of white space alone"),
     "choices": Described("refused", "several choices (n)"),
     "logprobs": Described("refused", "log probabilities"),
     "json_object": Described("refused", "JSON without a schema"),

@@ -9,7 +9,7 @@ from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.dialect import Tally, Target
 from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import Feature
-from tollway.dialects.rows import ProviderRow, extra_features, output_limit_param, refused_params
+from tollway.dialects.rows import ProviderRow, efforts, extra_features, output_limit_param, refused_params
 from tollway.dialects.sse import Frame
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
@@ -34,6 +34,7 @@ def make_target(
         refused_params(row, model_sent),
         output_limit_param(row, model_sent),
         carries.union(extra_features(row, model_sent)),
+        efforts(row, model_sent),
     )
 
 

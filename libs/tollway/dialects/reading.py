@@ -1,6 +1,6 @@
 """What every request reader needs: naming the features that a body uses, and the fields that nobody reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -102,3 +102,33 @@ def is_given(raw: msgspec.Raw) -> bool:
 def present(**fields: object) -> dict[str, object]:
     """An object without the fields that are None."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+_NO_PARAMETERS: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
+_SCHEMAS: Final = msgspec.json.Decoder(Fields)
+
+
+def object_schema(parameters: msgspec.Raw) -> msgspec.Raw:
+    """A function's parameters for a provider that wants a schema, and the type said that clients may leave out."""
+    if not is_given(parameters):
+        return _NO_PARAMETERS
+    try:
+        found = _SCHEMAS.decode(parameters)
+    except msgspec.DecodeError:
+        return parameters
+    if "type" in found:
+        return parameters
+    return msgspec.Raw(msgspec.json.encode({"type": "object", "properties": {}, **found}))
+
+
+def read_verbosity(word: str | None) -> str:
+    """`medium` is what is meant without it."""
+    return "" if word in (None, "medium") else word
+
+
+def use_stops(stops: Iterable[str], path: str, uses: Uses) -> tuple[str, ...]:
+    """Stop sequences; those that one cannot see are named apart."""
+    given = tuple(stops)
+    if not all(map(str.strip, given)):
+        uses.append(Use("stop_space", path))
+    return given

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from tollway.dialects.features import Feature
+from tollway.wire.chat import Effort
 from tollway.wire.plan import DialectName, Surface
 
 AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "query-key", "none"]
@@ -19,6 +20,7 @@ class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is special about the models of a provider whose sent name matches `pattern` (shell style, lower case).
 
     The first rule that matches is the only one that counts. `dialect`: the only one that serves these models.
+    `efforts`: the words of reasoning effort that they know, from little to much; empty: all of the dialect's.
     """
 
     pattern: str
@@ -26,6 +28,7 @@ class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
     output_limit_param: str = ""
     dialect: DialectName | None = None
     features: tuple[Feature, ...] = ()
+    efforts: tuple[Effort, ...] = ()
 
 
 class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,6 +80,12 @@ def extra_features(row: ProviderRow, model_sent: str) -> tuple[Feature, ...]:
     """What this model carries beyond its dialect."""
     rule = rule_for(row, model_sent)
     return row.features if rule is None else (*row.features, *rule.features)
+
+
+def efforts(row: ProviderRow, model_sent: str) -> tuple[Effort, ...]:
+    """The words of reasoning effort that this model knows; empty: all of the dialect's."""
+    rule = rule_for(row, model_sent)
+    return rule.efforts if rule is not None else ()
 
 
 def rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:

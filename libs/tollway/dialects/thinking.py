@@ -1,5 +1,6 @@
 """Reasoning effort in words and in tokens, where one dialect has the one and another the other."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from tollway.wire import chat
@@ -34,6 +35,17 @@ def budget_of(reasoning: chat.Reasoning) -> int | None:
     if reasoning.budget_tokens is not None or reasoning.effort is None:
         return reasoning.budget_tokens
     return _BUDGETS[reasoning.effort]
+
+
+def nearest(reasoning: chat.Reasoning, known: Sequence[chat.Effort]) -> chat.Effort | None:
+    """The word for it among those that a model knows, in their order; between two, the smaller."""
+    wished = effort_of(reasoning)
+    if wished is None:
+        return None
+    return min(known, key=lambda word: abs(_ORDER.index(word) - _ORDER.index(wished)))
+
+
+_ORDER: Final = tuple(_BUDGETS)
 
 
 def read_effort(word: str | None) -> chat.Effort | None:

@@ -30,7 +30,9 @@ def text_of(parts: Iterable[chat.Part]) -> str:
 
 
 def split_system(messages: Sequence[chat.Message]) -> tuple[tuple[chat.Text, ...], tuple[chat.Message, ...]]:
-    """System and developer text, in order, apart from the turns: for dialects with one system prompt."""
+    """System and developer text, in order, apart from the turns: for dialects with one system prompt. Where there is
+    nothing else, it is what the user says.
+    """
     system = tuple(
         part
         for message in messages
@@ -38,7 +40,8 @@ def split_system(messages: Sequence[chat.Message]) -> tuple[tuple[chat.Text, ...
         for part in message.parts
         if isinstance(part, chat.Text)
     )
-    return system, tuple(message for message in messages if message.role not in ("system", "developer"))
+    rest = tuple(message for message in messages if message.role not in ("system", "developer"))
+    return (system, rest) if rest else ((), (chat.Message("user", system),) if system else ())
 
 
 def separated(system: Sequence[chat.Text]) -> str:

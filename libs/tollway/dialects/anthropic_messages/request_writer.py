@@ -2,15 +2,17 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
+
+import msgspec
 
 from tollway.dialects import bodies, turns
 from tollway.dialects.anthropic_messages.schema import NAME
 from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature
-from tollway.dialects.reading import is_given, present
+from tollway.dialects.reading import is_given, object_schema, present
 from tollway.dialects.signatures import own_value
 from tollway.dialects.thinking import budget_of
 from tollway.wire import chat
@@ -33,8 +35,8 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
     """The provider's request."""
     system, messages = turns.split_system(conversation.messages)
     limit = target.output_limit(conversation) or TOKENS_OUTPUT_DEFAULT
-    sampling = conversation.sampling
-    thinking, effort, dropped = _write_reasoning(conversation, target, limit)
+    thinking, effort, unthought = _write_reasoning(conversation, target, limit)
+    sampling, unsampled = _write_sampling(conversation.sampling, target, is_thinking=thinking not in (None, _DISABLED))
     fields = present(
         model=target.model_sent,
         max_tokens=limit,
@@ -44,38 +46,50 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
         tool_choice=_write_tool_choice(conversation),
         thinking=thinking,
         output_config=present(effort=effort, format=_write_format(conversation.format)) or None,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        stop_sequences=list(sampling.stops) or None,
+        stop_sequences=list(conversation.sampling.stops) or None,
         metadata={"user_id": conversation.user} if conversation.user else None,
         stream=True if target.is_stream else None,
+        **sampling,
     )
-    return Written(fields, dropped)
+    return Written(fields, (*unthought, *unsampled))
 
 
 def _write_system(system: tuple[chat.Text, ...]) -> object:
-    if not system:
-        return None
-    if len(system) == 1 and system[0].cache is None:
-        return system[0].text
-    return [_write_text(text) for text in system]
+    said = [text for text in system if text.text.strip()]
+    if len(said) == 1 and said[0].cache is None:
+        return said[0].text
+    return [_write_text(text) for text in said] or None
 
 
-def _write_messages(messages: Iterable[chat.Message]) -> list[dict[str, object]]:
-    """Results and what follows them are one user turn."""
+_NOTHING_SAID: Final[dict[str, object]] = {"role": "user", "content": [{"type": "text", "text": "."}]}
+
+
+def _write_messages(messages: Sequence[chat.Message]) -> list[dict[str, object]]:
+    """Results and what follows them are one user turn. The first turn has to be the user's."""
     written: list[dict[str, object]] = []
-    for is_assistant, group in groupby(messages, key=lambda message: message.role == "assistant"):
+    for is_assistant, group in groupby(_trimmed(messages), key=lambda message: message.role == "assistant"):
         blocks = [block for message in group for part in message.parts if (block := _write_part(part)) is not None]
         if blocks:
             written.append({"role": "assistant" if is_assistant else "user", "content": blocks})
+    if written and written[0]["role"] == "assistant":
+        written.insert(0, _NOTHING_SAID)
     return written
+
+
+def _trimmed(messages: Sequence[chat.Message]) -> Sequence[chat.Message]:
+    """Text that the model is to continue may not end in white space."""
+    last = messages[-1] if messages else None
+    begun = last.parts[-1] if last is not None and last.role == "assistant" and last.parts else None
+    if last is None or not isinstance(begun, chat.Text) or begun.text == begun.text.rstrip():
+        return messages
+    parts = (*last.parts[:-1], msgspec.structs.replace(begun, text=begun.text.rstrip()))
+    return (*messages[:-1], msgspec.structs.replace(last, parts=parts))
 
 
 def _write_part(part: chat.Part) -> dict[str, object] | None:
     match part:
         case chat.Text() | chat.Refused():
-            return _write_text(part) if part.text else None
+            return _write_text(part) if part.text.strip() else None
         case chat.Media():
             return _write_media(part)
         case chat.Thinking():
@@ -149,7 +163,7 @@ def _write_tool(tool: chat.Tool) -> dict[str, object]:
     written = present(
         name=tool.name,
         description=tool.description or None,
-        input_schema=tool.parameters if is_given(tool.parameters) else {"type": "object", "properties": {}},
+        input_schema=object_schema(tool.parameters),
         strict=tool.is_strict or None,
     )
     return {**written, **write_cache(tool.cache)}
@@ -179,8 +193,13 @@ def _write_format(form: chat.Format | None) -> object:
 _ADAPTIVE: Final = re.compile(r"claude-(?:[a-z]+-)?(?:4-[6-9]|[5-9]|\d\d)(?:-|$)")
 """Models that think by effort; earlier ones, and other makers', by budget (Anthropic, "Adaptive thinking")."""
 
+_ONE_OF_TWO: Final = re.compile(r"claude-(?:[a-z]+-)?(?:4-[1-9]|[5-9]|\d\d)(?:-|$)")
+"""Models that refuse a temperature beside `top_p` (Anthropic, "Migrating to Claude 4.5")."""
+
 _BUDGET_TOKENS_MIN: Final = 1024
+_TOP_P_THINKING_MIN: Final = 0.95
 _EFFORTS: Final[dict[chat.Effort, str]] = {"minimal": "low", "xhigh": "high"}
+_DISABLED: Final = {"type": "disabled"}
 
 
 def _write_reasoning(
@@ -191,7 +210,9 @@ def _write_reasoning(
     if reasoning is None:
         return None, None, ()
     if reasoning.effort == "none" or reasoning.budget_tokens == 0:
-        return {"type": "disabled"}, None, ()
+        return _DISABLED, None, ()
+    if _is_call_forced(conversation):
+        return None, None, ("reasoning",)
     effort = _EFFORTS.get(reasoning.effort, reasoning.effort) if reasoning.effort is not None else None
     if _ADAPTIVE.search(target.model_sent.lower()):
         display = None if reasoning.is_shown is False else "summarized"
@@ -202,6 +223,12 @@ def _write_reasoning(
     return {"type": "enabled", "budget_tokens": budget}, None, ()
 
 
+def _is_call_forced(conversation: chat.Conversation) -> bool:
+    """Thinking is refused where a tool must be called."""
+    choice = conversation.tool_choice
+    return bool(conversation.tools) and choice is not None and choice.mode in ("required", "named")
+
+
 def _is_midway_without_thoughts(conversation: chat.Conversation) -> bool:
     """In the middle of a tool loop whose calls came without signed thoughts, thinking cannot be switched on."""
     if not conversation.messages or conversation.messages[-1].role != "tool":
@@ -209,3 +236,20 @@ def _is_midway_without_thoughts(conversation: chat.Conversation) -> bool:
     asked = next((turn for turn in reversed(conversation.messages) if turn.role == "assistant"), None)
     thoughts = (part for part in asked.parts if isinstance(part, chat.Thinking)) if asked is not None else ()
     return not any(own_value(thought.signature, NAME) for thought in thoughts)
+
+
+def _write_sampling(
+    sampling: chat.Sampling, target: Target, *, is_thinking: bool
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What of it Anthropic takes together, and the names of the rest (Anthropic, "Extended thinking")."""
+    wished = present(temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k)
+    neutral = {name for name in ("temperature", "top_p") if wished.get(name) == 1}
+    unfit: set[str] = set()
+    if is_thinking:
+        unfit = {"temperature", "top_k"}
+        if (sampling.top_p or 1) < _TOP_P_THINKING_MIN:
+            unfit.add("top_p")
+    elif "temperature" in wished and _ONE_OF_TWO.search(target.model_sent.lower()):
+        unfit = {"temperature"} if sampling.temperature == 1 and "top_p" in wished else {"top_p"}
+    sent = {name: value for name, value in wished.items() if name not in unfit}
+    return sent, tuple(name for name in wished if name in unfit - neutral)

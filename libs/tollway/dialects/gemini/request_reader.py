@@ -11,7 +11,7 @@ from tollway.dialects.bodies import Fields
 from tollway.dialects.features import Feature, Use
 from tollway.dialects.gemini import schema
 from tollway.dialects.gemini.schema import NAME
-from tollway.dialects.reading import Reading, TopLevel, Uses, is_given, top_level_uses, unread_fields
+from tollway.dialects.reading import Reading, TopLevel, Uses, is_given, top_level_uses, unread_fields, use_stops
 from tollway.dialects.signatures import read_thought
 from tollway.dialects.thinking import read_effort
 from tollway.wire import chat
@@ -56,7 +56,7 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
             config.presence_penalty,
             config.frequency_penalty,
             config.seed,
-            tuple(config.stop_sequences or ()),
+            use_stops(config.stop_sequences or (), "generationConfig.stopSequences", uses),
         ),
         tokens_output_max=config.max_output_tokens,
         choices=config.candidate_count or 1,

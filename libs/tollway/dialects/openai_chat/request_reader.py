@@ -9,7 +9,17 @@ from tollway.dialects import media, turns
 from tollway.dialects.bodies import Fields
 from tollway.dialects.features import Feature, Use, one_call
 from tollway.dialects.openai_chat import schema, thoughts
-from tollway.dialects.reading import Reading, TopLevel, Uses, is_given, read_cache, top_level_uses, unread_fields
+from tollway.dialects.reading import (
+    Reading,
+    TopLevel,
+    Uses,
+    is_given,
+    read_cache,
+    read_verbosity,
+    top_level_uses,
+    unread_fields,
+    use_stops,
+)
 from tollway.dialects.thinking import read_effort
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
@@ -61,7 +71,7 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
         tokens_output_max=request.max_completion_tokens or request.max_tokens,
         choices=request.n or 1,
         logprobs=_read_logprobs(request, uses),
-        verbosity=request.verbosity or "",
+        verbosity=read_verbosity(request.verbosity),
         user=request.user or "",
         metadata=request.metadata or {},
     )
@@ -287,7 +297,7 @@ def _read_sampling(request: schema.Request, uses: Uses) -> chat.Sampling:
         request.presence_penalty,
         request.frequency_penalty,
         request.seed,
-        (stops,) if isinstance(stops, str) else tuple(stops or ()),
+        use_stops((stops,) if isinstance(stops, str) else stops or (), "stop", uses),
     )
 
 

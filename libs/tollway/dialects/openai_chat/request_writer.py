@@ -7,8 +7,8 @@ from tollway.dialects import media, turns
 from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature
 from tollway.dialects.openai_chat import thoughts
-from tollway.dialects.reading import is_given, present
-from tollway.dialects.thinking import effort_of
+from tollway.dialects.reading import is_given, object_schema, present
+from tollway.dialects.thinking import nearest
 from tollway.wire import chat
 
 CARRIES: Final[frozenset[Feature]] = frozenset(
@@ -16,9 +16,8 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
         "system", "developer", "message_name", "image_url", "image_data", "image_detail", "audio_input", "file_data",
         "file_id", "assistant_refusal", "tools", "tool_strict", "tool_choice", "tool_choice_named",
         "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media", "temperature", "temperature_above_1",
-        "top_p",
-        "presence_penalty", "frequency_penalty", "seed", "stop", "choices", "logprobs", "json_object", "json_schema",
-        "reasoning_effort", "reasoning_budget", "verbosity", "user",
+        "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "stop_space", "choices", "logprobs",
+        "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
     }
 )  # fmt: skip
 """By their row, providers may carry more: `thinking`, `thinking_signature`, `cache_control`, `top_k`."""
@@ -32,10 +31,10 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
         model=target.model_sent,
         messages=[turn for message in conversation.messages for turn in _write_message(message, target)],
         tools=[_write_tool(tool, target) for tool in conversation.tools] or None,
-        tool_choice=_write_tool_choice(conversation.tool_choice),
+        tool_choice=_write_tool_choice(conversation.tool_choice) if conversation.tools else None,
         parallel_tool_calls=conversation.is_parallel if conversation.tools else None,
         response_format=_write_format(conversation.format),
-        reasoning_effort=effort_of(conversation.reasoning) if conversation.reasoning is not None else None,
+        reasoning_effort=_write_effort(conversation.reasoning, target),
         verbosity=conversation.verbosity or None,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -53,6 +52,13 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
         **({target.output_limit_param or "max_tokens": limit} if limit is not None else {}),
     )
     return Written(fields)
+
+
+_EFFORTS: Final[tuple[chat.Effort, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh")
+
+
+def _write_effort(reasoning: chat.Reasoning | None, target: Target) -> chat.Effort | None:
+    return nearest(reasoning, target.efforts or _EFFORTS) if reasoning is not None else None
 
 
 _USAGE: Final = {"include_usage": True}
@@ -147,7 +153,7 @@ def _write_tool(tool: chat.Tool, target: Target) -> dict[str, object]:
     function = present(
         name=tool.name,
         description=tool.description or None,
-        parameters=tool.parameters if is_given(tool.parameters) else None,
+        parameters=object_schema(tool.parameters) if is_given(tool.parameters) else None,
         strict=tool.is_strict,
     )
     cache = tool.cache if "cache_control" in target.carries else None

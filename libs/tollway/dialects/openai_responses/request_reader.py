@@ -11,7 +11,16 @@ from tollway.dialects.bodies import Fields
 from tollway.dialects.features import Use, one_call
 from tollway.dialects.openai_responses import schema
 from tollway.dialects.openai_responses.schema import INCLUDE_LOGPROBS, NAME
-from tollway.dialects.reading import Reading, TopLevel, Uses, is_given, read_cache, top_level_uses, unread_fields
+from tollway.dialects.reading import (
+    Reading,
+    TopLevel,
+    Uses,
+    is_given,
+    read_cache,
+    read_verbosity,
+    top_level_uses,
+    unread_fields,
+)
 from tollway.dialects.signatures import own_value, read_thought
 from tollway.dialects.thinking import read_effort
 from tollway.wire import chat
@@ -46,7 +55,7 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
     if request.temperature is not None:
         uses.append(Use("temperature_above_1" if request.temperature > 1 else "temperature", "temperature"))
     config = request.text or schema.TextConfig()
-    if config.verbosity not in (None, "medium"):
+    if read_verbosity(config.verbosity):
         uses.append(Use("verbosity", "text.verbosity"))
     conversation = chat.Conversation(
         messages=_read_input(request, uses),
@@ -58,7 +67,7 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
         sampling=chat.Sampling(request.temperature, request.top_p),
         tokens_output_max=request.max_output_tokens,
         logprobs=_read_logprobs(request, uses),
-        verbosity=config.verbosity or "",
+        verbosity=read_verbosity(config.verbosity),
         user=request.user or "",
         metadata=request.metadata or {},
     )

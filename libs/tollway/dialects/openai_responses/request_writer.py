@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from tollway.dialects import media, turns
 from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature
 from tollway.dialects.openai_responses.schema import INCLUDE_LOGPROBS, INCLUDE_REASONING, NAME
-from tollway.dialects.reading import is_given, present
+from tollway.dialects.reading import is_given, object_schema, present
 from tollway.dialects.signatures import own_value
-from tollway.dialects.thinking import effort_of
+from tollway.dialects.thinking import nearest
 from tollway.wire import chat
 
 CARRIES: Final[frozenset[Feature]] = frozenset(
@@ -36,10 +34,10 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
         model=target.model_sent,
         input=[item for message in conversation.messages for item in _write_message(message)],
         tools=[_write_tool(tool) for tool in conversation.tools] or None,
-        tool_choice=write_tool_choice(conversation.tool_choice),
+        tool_choice=write_tool_choice(conversation.tool_choice) if conversation.tools else None,
         parallel_tool_calls=conversation.is_parallel if conversation.tools else None,
         text=present(format=write_format(conversation.format), verbosity=conversation.verbosity or None) or None,
-        reasoning=_write_reasoning(conversation.reasoning),
+        reasoning=_write_reasoning(conversation.reasoning, target),
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_logprobs=conversation.logprobs or None,
@@ -115,16 +113,13 @@ def _write_part(part: chat.Text | chat.Media) -> dict[str, object]:
     )
 
 
-NO_PARAMETERS: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
-
-
 def _write_tool(tool: chat.Tool) -> dict[str, object]:
     """Here strictness is the default, so it is always said."""
     return present(
         type="function",
         name=tool.name,
         description=tool.description or None,
-        parameters=tool.parameters if is_given(tool.parameters) else NO_PARAMETERS,
+        parameters=object_schema(tool.parameters),
         strict=bool(tool.is_strict),
     )
 
@@ -151,8 +146,11 @@ def write_format(form: chat.Format | None) -> object:
     )
 
 
-def _write_reasoning(reasoning: chat.Reasoning | None) -> object:
+_EFFORTS: Final[tuple[chat.Effort, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh")
+
+
+def _write_reasoning(reasoning: chat.Reasoning | None, target: Target) -> object:
     if reasoning is None:
         return None
     summary = None if reasoning.is_shown is False or reasoning.effort == "none" else "auto"
-    return present(effort=effort_of(reasoning), summary=summary)
+    return present(effort=nearest(reasoning, target.efforts or _EFFORTS), summary=summary)
