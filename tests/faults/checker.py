@@ -22,12 +22,14 @@ CENT: Final = 10_000_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run went through. `unbilled`: whole answers of the provider that the gateway lost and did not charge."""
+    """What a run went through. `unbilled`: whole answers of the provider that the gateway lost and did not charge.
+    `cut`: whole answers of the provider that were charged though their end did not reach the client."""
 
     faults: tuple[str, ...]
     requests: int
     events: int
     unbilled: int
+    cut: int
     open_holds: int
     breaches: list[str]
 
@@ -79,8 +81,9 @@ def audit(
     """Everything that can be checked once nothing is in flight.
 
     `stranded_max`: requests whose ingress died between hold and dispatch, so that their holds wait for the deadline.
-    `is_tally_whole`: the tally begins anew when the simulator does. `may_lose_answers`: ingress was out of reach, so
-    that an answer which its adapter had completed, and charged, did not arrive.
+    `is_tally_whole`: the tally begins anew when the simulator does. `may_lose_answers`: whoever hands answers on was
+    hurt, so that one which the provider had completed, and whose fact was durable, is charged though its end did not
+    arrive. Anything else that a client was told to have failed must not be charged, then as ever.
     """
     books = settle_down(house, wallets, stranded_max=stranded_max)
     tally = house.tally() if is_tally_whole else None
@@ -88,7 +91,10 @@ def audit(
     left_open = open_holds(books, wallets)
     if len(left_open) > stranded_max:
         breaches.append(f"holds {left_open} are open")
-    breaches += _clients(books, tries, may_lose_answers=may_lose_answers)
+    failures = [tried for tried in tries if _charged_for_failure(books, tried)]
+    cut = _lost_on_their_way(books, failures, tally or ()) if may_lose_answers else []
+    breaches += [_about(tried, _charged_for_failure(books, tried)) for tried in failures if tried not in cut]
+    breaches += [_about(tried, what) for tried in tries if (what := _said_truly(books, tried))]
     breaches += _charged_once(books, wallets)
     breaches += [] if tally is None else _provider(books, tries, tally)
     for wallet in wallets:
@@ -98,17 +104,22 @@ def audit(
         breaches.append(f"{facts} facts are still in an outbox")
     faults, house.faults = house.faults, []
     unbilled = 0 if tally is None else _unbilled(books, wallets, tries, tally)
-    summary = Summary(tuple(faults), len(tries), books.events, unbilled, len(left_open), breaches)
+    summary = Summary(tuple(faults), len(tries), books.events, unbilled, len(cut), len(left_open), breaches)
     SUMMARIES.append(summary)
     return summary
 
 
-def _clients(books: Books, tries: Sequence[Try], *, may_lose_answers: bool) -> list[str]:
-    """Each try has one end, and what was said of it is so."""
+def _about(tried: Try, what: str) -> str:
+    return f"{tried.request_id or tried.tokens_input} ({tried.ending}): {what}"
+
+
+def _lost_on_their_way(books: Books, failures: Sequence[Try], tally: Sequence[dict[str, Any]]) -> list[Try]:
+    """Those that were charged for what the provider completed, no less."""
+    whole = {row["tokens_input"] for row in tally if row["outcome"] == "completed"}
     return [
-        f"{tried.request_id or tried.tokens_input} ({tried.ending}): {what}"
-        for tried in tries
-        if (what := _said_truly(books, tried) or ("" if may_lose_answers else _charged_for_failure(books, tried)))
+        tried
+        for tried in failures
+        if books.settled[tried.request_id].outcome == "complete" and tried.tokens_input in whole
     ]
 
 

@@ -57,9 +57,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     events = sum(summary.events for summary in SUMMARIES)
     violations = sum(len(summary.breaches) for summary in SUMMARIES)
     unbilled = sum(summary.unbilled for summary in SUMMARIES)
+    cut = sum(summary.cut for summary in SUMMARIES)
     terminalreporter.write_line(
         f"faults injected: {faults}, requests sent: {requests}, events checked: {events}, violations: {violations} "
-        f"(answers that did not reach their client and were not charged: {unbilled})"
+        f"(answers that did not reach their client: not charged {unbilled}, charged as their fact was durable {cut})"
     )
 
 

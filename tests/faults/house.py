@@ -27,6 +27,7 @@ RECOVERS_WITHIN_S: Final = 30.0
 DRAIN_TIMEOUT_S: Final = 5
 NUSD_PER_CENT: Final = 10_000_000
 ARMED: Final = "crashpoint"
+UNAVAILABLE: Final = 503
 OTHERS: Final = ("nats", "simulator")
 """Processes that are not services of ours."""
 
@@ -71,6 +72,12 @@ class House(Gateway):
         """Start without waiting until all is well."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self._environment)
+
+    def crash(self) -> None:
+        """All of it dies at once, as with the machine."""
+        dying = self.process.children()
+        self.close()
+        psutil.wait_procs(dying, timeout=RECOVERS_WITHIN_S)
 
     # -- processes
 
@@ -201,7 +208,18 @@ class House(Gateway):
         return json.loads((self.data / "tollway.json").read_text())
 
     def ask(self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Any:
-        """A call of the management plane. Raises HTTPError."""
+        """A call of the management plane, again for as long as a service does not answer. Raises HTTPError."""
+        give_up = time.monotonic() + RECOVERS_WITHIN_S
+        while True:
+            try:
+                return self._asked(method, path, key, body)
+            except urllib.error.HTTPError as error:
+                if error.code != UNAVAILABLE or time.monotonic() > give_up:
+                    raise
+                error.close()
+            time.sleep(0.2)
+
+    def _asked(self, method: str, path: str, key: str, body: Mapping[str, Any] | None) -> Any:
         request = urllib.request.Request(
             f"{self.base_url}/api{path}",
             method=method,
@@ -223,7 +241,7 @@ class House(Gateway):
 
     def grant(self, account_id: str, cents: int, *, reference: str | None = None) -> Any:
         """Credit from the operator."""
-        body = {"amount": cents, "reason": "faults"} | ({"reference": reference} if reference else {})
+        body = {"amount": cents, "reason": "faults", "reference": reference or f"faults-{time.monotonic_ns()}"}
         return self.ask("POST", f"/accounts/{account_id}/credits", self.credentials["apiKey"], body)
 
     def usage_rows(self, wallet: Wallet) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def test_the_bus_is_killed_while_answers_stream(house: House) -> None:
         house.until_ready()
     assert "hung" not in {tried.ending for tried in storm.tries}
     assert storm.is_served_again()
-    assert audit(house, wallets, storm.tries, stranded_max=4).breaches == []
+    assert audit(house, wallets, storm.tries, stranded_max=4, may_lose_answers=True).breaches == []
 
 
 @pytest.mark.long
@@ -51,7 +51,7 @@ def test_the_bus_freezes_for_five_seconds(house: House) -> None:
         house.thaw(pid)
     house.until_ready()
     assert storm.is_served_again()
-    assert audit(house, wallets, storm.tries, stranded_max=4).breaches == []
+    assert audit(house, wallets, storm.tries, stranded_max=4, may_lose_answers=True).breaches == []
 
 
 # -- what was delivered is delivered again
@@ -145,7 +145,7 @@ def test_the_ledgers_copy_is_lost_and_written_anew_while_requests_are_served(new
         house.while_down("nats", lambda: shutil.rmtree(_stream_of(house, "LEDGER")))
     house.until_ready()
     assert storm.is_served_again()
-    assert audit(house, wallets, storm.tries, stranded_max=4).breaches == []
+    assert audit(house, wallets, storm.tries, stranded_max=4, may_lose_answers=True).breaches == []
 
 
 def _stream_of(house: House, name: str) -> Path:

@@ -114,7 +114,7 @@ def test_a_torn_write_ahead_log_loses_nothing_that_was_published(new_house: NewH
     tries = [tried for wallet in wallets for tried in together(house.base_url, wallet, [Ask()] * 15)]
     assert audit(house, wallets, tries).breaches == []
     blocks = books_of(house).blocks
-    house.close()
+    house.crash()
     cut_wal(house, 3_001)
     while is_enough and books_of(house).blocks == blocks:
         cut_wal(house, 40_001)

@@ -8,6 +8,7 @@ from tests.faults.checker import audit
 from tests.faults.house import House
 from tests.faults.load import Storm
 
+HAND_ON = ("adapter", "nats", "ingress")
 NAMES = ("router", "auth", "adapter", "ledger", "nats", "ingress")
 
 
@@ -20,6 +21,6 @@ def test_the_books_balance_after_kill_9_of(name: str, house: House) -> None:
         house.until_replaced(name, pid)
         house.until_ready()
     assert storm.is_served_again()
-    found = audit(house, wallets, storm.tries)
+    found = audit(house, wallets, storm.tries, may_lose_answers=name in HAND_ON)
     assert found.breaches == []
     assert len(storm.completed()) > storm.started // 4

@@ -35,9 +35,10 @@ def events_of(row: Any) -> list[dict[str, Any]]:
 
 
 def name_of_writer(house: House) -> str:
-    """The supervisor's name of the process that writes most journals."""
+    """The supervisor's name of the process that writes most journals, "" before its log tells."""
     node, _ = Counter(writers(house).values()).most_common(1)[0]
-    return next(name for name in NAMES if node.encode() in (house.data / "logs" / f"{name}.log").read_bytes())
+    logs = {name: (house.data / "logs" / f"{name}.log").read_bytes() for name in NAMES}
+    return next((name for name, log in logs.items() if node.encode() in log), "")
 
 
 def test_a_frozen_ledger_is_replaced_by_its_standby_and_ends_when_it_wakes_up(new_house: NewHouse) -> None:
@@ -48,7 +49,7 @@ def test_a_frozen_ledger_is_replaced_by_its_standby_and_ends_when_it_wakes_up(ne
     with Storm(house.base_url, wallets, requests=110, rate=10) as storm:
         time.sleep(1.5)
         pid = house.freeze(active)
-        until(lambda: name_of_writer(house) != active, within_s=30)
+        until(lambda: name_of_writer(house) not in (active, ""), within_s=30)
         time.sleep(max(0.0, FROZEN_S - 3))
         house.thaw(pid)
         house.until_replaced(active, pid)
@@ -70,7 +71,7 @@ def test_a_killed_ledger_is_replaced_by_its_standby(new_house: NewHouse) -> None
             time.sleep(1)
             active = name_of_writer(house)
             pid = house.kill(active)
-            until(lambda before=active: name_of_writer(house) != before, within_s=30)
+            until(lambda before=active: name_of_writer(house) not in (before, ""), within_s=30)
             house.until_replaced(active, pid)
     house.until_ready()
     assert audit(house, wallets, storm.tries).breaches == []

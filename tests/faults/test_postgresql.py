@@ -40,7 +40,8 @@ def test_the_books_balance_on_postgresql_after_kill_9_of(name: str, pg_house: Ho
         house.until_replaced(name, pid)
         house.until_ready()
     assert storm.is_served_again()
-    assert audit(house, wallets, storm.tries, stranded_max=6).breaches == []
+    is_lossy = name in ("adapter", "nats")
+    assert audit(house, wallets, storm.tries, stranded_max=6, may_lose_answers=is_lossy).breaches == []
     assert len(storm.completed()) > storm.started // 4
 
 

@@ -55,6 +55,7 @@ TROUBLE_S: Final = 10.0
 """Whoever is in trouble tries again and says so within this: what was not heard of for so long is over."""
 REMEMBERED_JOURNALS_MAX: Final = 100_000
 RETRY_HALTED_S: Final = 5.0
+VIEWS_CHECK_S: Final = 5.0
 CLOCK_CHECK_S: Final = 60.0
 SYNC_CHECK_S: Final = 30.0
 _BUSY: Final = refuse("ledger_busy", retry_after_s=1)
@@ -138,6 +139,7 @@ class Ledger:
             spawn(self._rounds(), name="ledger members"),
             spawn(self.deadlines.run(), name="ledger deadlines"),
             spawn(self._retry(), name="ledger halted"),
+            spawn(self._keep_views(), name="ledger views"),
             spawn(self._watch_bus(), name="ledger bus check"),
         ]
         self._show()
@@ -239,6 +241,12 @@ class Ledger:
             await asyncio.sleep(RETRY_HALTED_S)
             if journals := [journal for journal in self.halted if group_of(journal) in self._mine]:
                 await self._open(journals)
+
+    async def _keep_views(self) -> None:
+        """Read models that an operator emptied are filled again, also those of accounts to which nothing happens."""
+        while True:
+            await asyncio.sleep(VIEWS_CHECK_S)
+            await self.projector.reach({journal: desk.head.seq for journal, desk in self.desks.items()})
 
     async def _compare(self, journal: int, head: Head) -> None:
         """Nothing is appended before the copy was looked at: it may know blocks that the database has lost.
