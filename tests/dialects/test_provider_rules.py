@@ -8,6 +8,7 @@ import pytest
 from tests.dialects.support import asked, made
 from tollway.dialects.bridge import bridge
 from tollway.dialects.built_in import BUILT_IN
+from tollway.dialects.rows import ProviderRow
 from tollway.wire.plan import DialectName
 
 ROWS = {found.id: found for found in BUILT_IN}
@@ -197,3 +198,25 @@ def test_a_row_names_what_its_provider_refuses_of_a_request_from_elsewhere() -> 
     out = asked(found, {"model": "m", "input": "q", "user": "u", "text": {"verbosity": "low"}})  # pyright: ignore[reportArgumentType]
     assert set(out.dropped) == {"user", "verbosity"}
     assert json.loads(out.body).keys() == {"model", "messages"}
+
+
+# -- a model that does not reason
+
+
+WISHES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, ("thinking",)),
+    ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}, ("output_config.effort", "thinking")),
+    ({"thinking": {"type": "disabled"}}, ()),
+]
+
+
+@pytest.mark.parametrize("provider", ["openai_chat", "openai_responses", "gemini"])
+@pytest.mark.parametrize(("wish", "named"), WISHES)
+def test_a_model_that_does_not_reason_is_not_asked_to_and_the_wish_is_named(
+    provider: DialectName, wish: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    target = ProviderRow("acme", "Acme", "https://api.acme.test/v1", {"chat": provider})
+    found = bridge("anthropic_messages", provider, target, is_reasoning=False)
+    out = asked(found, chat(max_tokens=9000, **wish), model="gpt-4o")  # pyright: ignore[reportArgumentType]  it exists
+    assert out.dropped == named
+    assert not any(word in out.body.lower() for word in (b"reasoning", b"thinking", b"effort"))

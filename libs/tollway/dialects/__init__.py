@@ -25,7 +25,8 @@ The face, all importable from `tollway.dialects.bridge`
         Intake: model, models (fallbacks), is_stream, tokens_output_wanted (int | None), choices, needs, is_caching,
         text_bytes (bytes of the body that may be tokens), media (parts that are not text), is_usage_asked.
 
-    bridge(client, provider, row, *, surface=None, request_id="", now_ms=0) -> Bridge | Refusal   # one per attempt
+    bridge(client, provider, row, *, surface=None, request_id="", now_ms=0, is_reasoning=True) -> Bridge | Refusal
+        One per attempt.
         Refusal: no way leads from this client dialect to that provider dialect (embeddings to chat).
     bridge.request(body, *, model_sent, tokens_output_cap, is_stream, headers=NONE) -> Outgoing | Refusal
         Outgoing(path, body, headers, dropped). The address is row.base_url + path (path may carry a query);

@@ -23,7 +23,9 @@ MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What an attempt knows from the start. `now_ms` dates answers whose provider does not."""
+    """What an attempt knows from the start. `now_ms` dates answers whose provider does not. `is_reasoning`: so far as
+    one knows, the model reasons.
+    """
 
     client: Passing
     provider: Passing
@@ -31,6 +33,7 @@ class Setting(msgspec.Struct, frozen=True):
     surface: Surface
     request_id: str = ""
     now_ms: int = 0
+    is_reasoning: bool = True
 
     def fault(self, error_class: ErrorClass, status: int, said: Said, *, retry_after_s: float | None = None) -> Fault:
         """A fault with its body in the client's dialect. `status` below 400: the provider sent none; from 600 on: none

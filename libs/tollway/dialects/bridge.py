@@ -98,10 +98,14 @@ def bridge(
     surface: Surface | None = None,
     request_id: str = "",
     now_ms: int = 0,
+    is_reasoning: bool = True,
 ) -> Bridge | Refusal:
-    """A bridge for one attempt; refused where no way leads from the client's dialect to the provider's."""
+    """A bridge for one attempt; refused where no way leads from the client's dialect to the provider's.
+
+    `is_reasoning` False: a wish for reasoning that came from another dialect is dropped by name, not sent.
+    """
     asked = surface or SURFACES[client]
-    setting = Setting(DIALECTS[client], DIALECTS[provider], row, asked, request_id, now_ms)
+    setting = Setting(DIALECTS[client], DIALECTS[provider], row, asked, request_id, now_ms, is_reasoning)
     if client == provider:
         return PassingBridge(setting)
     if client in CHAT_DIALECTS and provider in CHAT_DIALECTS and asked != "count_tokens":

@@ -155,16 +155,24 @@ _INDEX: Final = re.compile(r"\[\d+\]")
 """What is dropped is named without its positions: a long conversation would make a long header."""
 
 
-def judge(uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str]) -> Refusal | tuple[str, ...]:
+REASONING: Final[frozenset[Feature]] = frozenset(("reasoning_effort", "reasoning_budget"))
+"""Wishes that a model cannot fulfil that does not reason: there they are hints."""
+
+
+def judge(
+    uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str], *, hints: Collection[Feature] = ()
+) -> Refusal | tuple[str, ...]:
     """The refusal of the first use that cannot be carried, or the paths that are dropped.
 
-    `harmless`: top-level fields that the provider's row says may be dropped.
+    `harmless`: top-level fields that the provider's row says may be dropped. `hints`: features that may be, for this
+    model.
     """
     dropped: dict[str, None] = {}
     for use in uses:
         if use.feature in carries:
             continue
-        if FEATURES[use.feature].fate == "refused" and use.path.partition(".")[0].partition("[")[0] not in harmless:
+        is_refused = FEATURES[use.feature].fate == "refused" and use.feature not in hints
+        if is_refused and use.path.partition(".")[0].partition("[")[0] not in harmless:
             return refuse(
                 "unsupported_parameter",
                 f"{use.path}: this provider's dialect has no place for {FEATURES[use.feature].what}.",

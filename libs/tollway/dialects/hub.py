@@ -12,8 +12,9 @@ from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Reply, Tally
 from tollway.dialects.exchange import NO_HEADERS, Outgoing
-from tollway.dialects.features import judge
+from tollway.dialects.features import REASONING, Feature, judge
 from tollway.dialects.passing import asks_usage, make_target, with_query
+from tollway.dialects.reading import Reading
 from tollway.dialects.sse import Frame
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
@@ -45,15 +46,18 @@ class HubBridge(Bridge):
         reading = self._client.read_request(body, fields)
         if isinstance(reading, Refusal):
             return reading
+        hints = frozenset[Feature]() if self._setting.is_reasoning else REASONING
+        if hints:
+            reading = _without_reasoning(reading)
         target = make_target(
             self._setting.row,
             surface=self._setting.surface,
             model_sent=model_sent,
             tokens_output_cap=tokens_output_cap,
             is_stream=is_stream,
-            carries=self._provider.carries,
+            carries=self._provider.carries - hints,
         )
-        dropped = judge(reading.uses, target.carries, target.refused_params)
+        dropped = judge(reading.uses, target.carries, target.refused_params, hints=hints)
         if isinstance(dropped, Refusal):
             return dropped
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
@@ -83,6 +87,14 @@ class HubBridge(Bridge):
     def stream(self) -> StreamBridge:
         """Read this attempt's stream."""
         return HubStream(self._setting, self._client, self._provider, self._reply)
+
+
+def _without_reasoning(reading: Reading) -> Reading:
+    """For a model that does not reason: the wish is gone, its uses stay to be named, unless it was not to reason."""
+    reasoning = reading.conversation.reasoning
+    is_none = reasoning is not None and reasoning.effort == "none"
+    uses = tuple(use for use in reading.uses if not (is_none and use.feature in REASONING))
+    return Reading(msgspec.structs.replace(reading.conversation, reasoning=None), uses)
 
 
 class HubStream(StreamBridge):

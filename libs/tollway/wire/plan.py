@@ -57,7 +57,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     `credential_id` is an `aigpk_…` for the account's own key, `managed:<provider>` for the operator's, and "" where
     the account's own provider wants no key.
     `dialect` is what the provider speaks for the surface asked. `tokens_window`/`tokens_output_max`: 0 is unknown.
-    `pool` names the adapters that may serve it.
+    `pool` names the adapters that may serve it. `is_reasoning` False: the catalog says that the model does not.
     """
 
     provider: str
@@ -78,6 +78,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     step: int = 0
     is_private_address_allowed: bool = False
     supported_params: tuple[str, ...] | None = None
+    is_reasoning: bool = True
 
 
 class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -88,6 +88,7 @@ class Attempting:
             surface=work.surface,
             request_id=work.request_id,
             now_ms=run.started_ns // 1_000_000,
+            is_reasoning=run.candidate.is_reasoning,
         )
         if isinstance(made, Refusal):
             return made

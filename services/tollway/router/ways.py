@@ -131,6 +131,7 @@ def _candidate(target: Target, dialect: DialectName, entry: Entry) -> Candidate:
         step=entry.step,
         is_private_address_allowed=custom is not None and custom.is_private_address_allowed,
         supported_params=_supported_params(custom, dialect) if custom is not None else None,
+        is_reasoning=model is None or model.is_reasoning,
     )
 
 
