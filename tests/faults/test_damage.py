@@ -5,7 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +15,9 @@ from tests.faults.conftest import NewHouse
 from tests.faults.house import House, Wallet
 from tests.faults.load import Ask, attempt_once, together
 from tollway.wire.subjects import journal_of
+
+NOTICED_WITHIN_S: Final = 100.0
+"""Old blocks are looked at again once a minute."""
 
 
 def ledger(house: House, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -80,6 +83,27 @@ def test_a_bit_that_turned_is_found_and_named_its_journal_is_closed_and_repaired
     assert tries[-1].ending == "complete"
     assert audit(house, [hurt, other], tries, is_tally_whole=False).breaches == []
     assert ledger(house, "verify")[0] == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_bit_that_turns_under_a_running_ledger_is_found_before_anybody_reads_it(new_house: NewHouse) -> None:
+    house = new_house()
+    house.start()
+    hurt, other = two_wallets(house)
+    tries = together(house.base_url, hurt, [Ask()] * 8)
+    assert audit(house, [hurt, other], tries).breaches == []
+    journal = journal_of(hurt.account_id)
+    flip(house, journal)
+    until(lambda: f"journal {journal} is halted" in str(house.missing().get("ledger", "")), within_s=NOTICED_WITHIN_S)
+    assert attempt_once(house.base_url, hurt, Ask(tries_max=1)).status == 503
+    served = attempt_once(house.base_url, other, Ask())
+    assert served.ending == "complete"
+    assert ledger(house, "repair", "--from", "stream", "--yes")[0] == 0
+    house.until_ready()
+    tries += [served, attempt_once(house.base_url, hurt, Ask())]
+    assert tries[-1].ending == "complete"
+    assert audit(house, [hurt, other], tries).breaches == []
 
 
 @pytest.mark.long

@@ -8,6 +8,8 @@ from tests.faults.checker import audit
 from tests.faults.house import House
 from tests.faults.load import Storm
 
+FROZEN_S = 17.0
+"""Longer than anybody waits for a sign of life."""
 HAND_ON = ("adapter", "nats", "ingress")
 NAMES = ("router", "auth", "adapter", "ledger", "nats", "ingress")
 
@@ -24,3 +26,20 @@ def test_the_books_balance_after_kill_9_of(name: str, house: House) -> None:
     found = audit(house, wallets, storm.tries, may_lose_answers=name in HAND_ON)
     assert found.breaches == []
     assert len(storm.completed()) > storm.started // 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES[:4] + NAMES[5:])
+def test_the_books_balance_after_one_was_frozen_until_it_counted_as_dead_and_woke_up(name: str, house: House) -> None:
+    wallets = [house.wallet() for _ in range(3)]
+    with Storm(house.base_url, wallets, requests=240, rate=8) as storm:
+        time.sleep(1.5)
+        pid = house.freeze(name)
+        time.sleep(FROZEN_S)
+        house.thaw(pid)
+        time.sleep(1)
+        storm.stop()
+    house.until_ready()
+    assert storm.is_served_again()
+    found = audit(house, wallets, storm.tries, stranded_max=6, may_lose_answers=name in HAND_ON)
+    assert found.breaches == []

@@ -1,6 +1,7 @@
 """Two ledgers on one journal: one writes, the other stands by; a frozen one that wakes up says nothing and ends."""
 
 import json
+import sqlite3
 import time
 import zlib
 from collections import Counter
@@ -13,10 +14,12 @@ from tests.faults.books import read_blocks
 from tests.faults.checker import audit
 from tests.faults.conftest import NewHouse
 from tests.faults.house import House
-from tests.faults.load import Storm
+from tests.faults.load import Ask, Storm
 
 FROZEN_S: Final = 6.0
 NAMES: Final = ("ledger-1", "ledger-2")
+UNTIL_SERVED: Final = (Ask(tries_max=20), Ask("simulator:echo;delay=40", tries_max=20))
+"""No streams: who tries again after the begin of an answer would ask twice."""
 
 
 def writers(house: House) -> dict[int, str]:
@@ -80,6 +83,53 @@ def test_a_killed_ledger_is_replaced_by_its_standby(new_house: NewHouse) -> None
 
 def _starts(event: dict[str, Any]) -> bool:
     return event["t"] == "epoch.started"
+
+
+WIPE: Final = ("DELETE FROM ledger_member", "UPDATE ledger_owner SET node = NULL")
+
+
+def wipe(house: House) -> None:
+    """Nobody knows any more who owns what: whoever looks next takes all, and the writer does not know it yet."""
+    link = sqlite3.connect(house.data / "journal.db", isolation_level=None, timeout=20)
+    link.execute("BEGIN IMMEDIATE")
+    for statement in WIPE:
+        link.execute(statement)
+    link.execute("COMMIT")
+    link.close()
+    house.faults.append("the table of owners wiped")
+
+
+@pytest.mark.long
+def test_who_writes_is_decided_by_the_journal_even_if_nobody_knows_who_owns_it(new_house: NewHouse) -> None:
+    house = new_house("--ledgers", "3")
+    house.start()
+    wallets = [house.wallet() for _ in range(3)]
+    with Storm(house.base_url, wallets, requests=160, rate=12) as storm:
+        for _ in range(6):
+            time.sleep(1.7)
+            wipe(house)
+    house.until_ready()
+    assert storm.is_served_again()
+    assert audit(house, wallets, storm.tries, stranded_max=6).breaches == []
+    assert len(storm.completed()) > storm.started // 4
+    epochs = max(row[2] for row in read_blocks(house.journal))
+    assert epochs > 1, "the journals changed hands"
+
+
+@pytest.mark.long
+def test_every_service_is_ended_in_turn_under_load_and_whoever_tries_again_is_served(new_house: NewHouse) -> None:
+    house = new_house("--ledgers", "2", "--adapters", "2")
+    house.start()
+    wallets = [house.wallet() for _ in range(2)]
+    with Storm(house.base_url, wallets, requests=300, rate=8, kinds=UNTIL_SERVED) as storm:
+        for name in ("ingress", "router", "auth", "adapter-1", "adapter-2", "ledger-1", "ledger-2", "nats", "ingress"):
+            time.sleep(1)
+            pid = house.end(name)
+            house.until_replaced(name, pid)
+            house.until_ready()
+        storm.stop()
+    assert audit(house, wallets, storm.tries, stranded_max=6, may_lose_answers=True).breaches == []
+    assert {tried.ending for tried in storm.last} == {"complete"}, "whoever tried again was served"
 
 
 @pytest.mark.long
