@@ -10,6 +10,7 @@ from base64 import b64decode
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Final, Literal
 
 import tiktoken
@@ -48,8 +49,16 @@ def vocabulary_of(model: str) -> Vocabulary:
     return "cl100k_base" if name == "gpt-4" or name.startswith(_OLDER) else "o200k_base"
 
 
-@cache
 def _encoding(vocabulary: Vocabulary) -> tiktoken.Encoding:
+    with _loading:  # several threads that count for the first time would each load it
+        return _loaded(vocabulary)
+
+
+_loading: Final = Lock()
+
+
+@cache
+def _loaded(vocabulary: Vocabulary) -> tiktoken.Encoding:
     return tiktoken.Encoding(
         vocabulary, pat_str=_PATTERNS[vocabulary], mergeable_ranks=_ranks(vocabulary), special_tokens={}
     )

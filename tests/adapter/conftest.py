@@ -32,6 +32,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
 
 PRICE = Price(input=1_000_000_000, output=2_000_000_000)
 ACCOUNT = "acct_1"
+HOLD_NUSD = 10_000_000
 
 
 def candidate(model: str = "echo", **more: Any) -> Candidate:
@@ -134,7 +135,7 @@ class Bench:
             "tokens_input_bound": 1000,
             "tokens_output_cap": 2048,
             "tokens_output_wanted": 2048,
-            "hold_amount_nusd": 10_000_000,
+            "hold_amount_nusd": HOLD_NUSD,
             "body": msgspec.json.encode(body),
         }
         return Work(**(facts | more))

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
-from tests.adapter.conftest import PRICE, Answer, Bench, candidate, close_bench, open_bench, until
+from tests.adapter.conftest import HOLD_NUSD, PRICE, Answer, Bench, candidate, close_bench, open_bench, until
 from tollway.simulator import BEHAVIOURS
-from tollway.wire.pricing import charge_nusd
+from tollway.wire.pricing import charge_nusd, charged_of
 from tollway.wire.usage import Outcome, UsageFact
 from tollway.wire.work import Limits
 
@@ -202,7 +202,8 @@ def _check_bill(bench: Bench, answer: Answer, fact: UsageFact) -> None:
         assert answer.end.cost_nusd == 0
         return
     entry = bench.simulator.tally.entries()[-1]
-    assert answer.end.cost_nusd == charge_nusd(fact.usage, PRICE, is_managed=True) > 0
+    cost_nusd = charge_nusd(fact.usage, PRICE, is_managed=True)
+    assert answer.end.cost_nusd == charged_of(cost_nusd, HOLD_NUSD) > 0, "a runaway's is the operator's beyond the hold"
     if entry.outcome == "completed":
         assert (fact.usage.tokens_input, fact.usage.tokens_output) == (entry.tokens_input, entry.tokens_output)
     assert fact.certainty == ("reported" if entry.is_usage_told or entry.outcome != "completed" else "counted")

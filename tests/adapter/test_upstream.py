@@ -47,7 +47,7 @@ def target(provider: RawProvider, reach: Reach = ANYWHERE) -> Target:
 async def fetch(upstream: Upstream, provider: RawProvider, body: bytes = b"{}") -> tuple[int, bytes]:
     answer = await upstream.call(target(provider), "/chat", {"x-a": "b"}, body, connect_s=2)
     try:
-        return answer.status, await answer.whole()
+        return answer.status, await answer.whole(upstream.larder)
     finally:
         answer.close()
 
@@ -263,13 +263,39 @@ async def test_outside_addresses_need_tls() -> None:
     assert await _refused(upstream, "http://plain.example/v1", reach) == "address_refused"
 
 
+async def test_large_answers_share_what_they_may_take_together(upstream: Upstream) -> None:
+    huge = b"y" * (connection.LARGE_TOGETHER_BYTES_MAX // 4)
+    large = b"y" * (2 * connection.LARGE_BYTES)
+
+    def whole(body: bytes, *, missing: int = 0) -> RawProvider:
+        return saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(body) + missing) + body)
+
+    async with whole(huge, missing=1) as hoarder, whole(large) as modest:
+        hoarding = [asyncio.ensure_future(trouble(upstream, hoarder)) for _ in range(6)]
+        await until(lambda: any(task.done() for task in hoarding))
+        assert (await fetch(upstream, modest))[1] == large, "the ones that take most are given up"
+        found = [task.result() for task in hoarding if task.done()]
+        assert set(found) == {"too_large"}
+        assert upstream.larder.held_bytes <= connection.LARGE_TOGETHER_BYTES_MAX
+        for task in hoarding:
+            task.cancel()
+        await asyncio.gather(*hoarding, return_exceptions=True)
+    assert upstream.larder.held_bytes == 0
+
+
+async def test_an_answer_of_more_parts_than_memory_takes_is_not_decoded(upstream: Upstream) -> None:
+    body = b"[" + b"[]," * (connection.PARTS_MAX + 1) + b"1]"
+    async with saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as provider:
+        assert await trouble(upstream, provider) == "too_large"
+
+
 async def test_the_address_that_was_vetted_is_the_one_connected_to() -> None:
     asked, resolve = names(["127.0.0.1"], ["169.254.169.254"])
     upstream = Upstream(resolve=resolve)  # type: ignore[arg-type]
     async with saying(OK) as provider:
         there = target_of(f"http://box.example:{provider.port}/v1", reach=Reach(allow_cidrs=("127.0.0.0/8",)))
         answer = await upstream.call(there, "/", {}, b"", connect_s=2)
-        assert await answer.whole() == b"ok"
+        assert await answer.whole(upstream.larder) == b"ok"
         assert provider.requests[0].startswith(b"POST /v1/ HTTP/1.1\r\nhost: box.example:")
     assert asked == ["box.example"], "looked up once"
     upstream.close()
@@ -330,7 +356,7 @@ async def test_tls_is_verified_against_the_name_and_kept(tmp_path: Path) -> None
 
     async def ask(upstream: Upstream, host: str) -> bytes:
         answer = await upstream.call(target_of(f"https://{host}:{port}/", reach=ANYWHERE), "/", {}, b"", connect_s=5)
-        return await answer.whole()
+        return await answer.whole(upstream.larder)
 
     trusting = Upstream(resolve=resolve, tls=ssl.create_default_context(cafile=str(cert)))  # type: ignore[arg-type]
     assert [await ask(trusting, "tls.example"), await ask(trusting, "tls.example")] == [b"ok", b"ok"]

@@ -23,12 +23,13 @@ from tests.ledger.story import (
 )
 from tollway.ledger import spend
 from tollway.ledger.age import AGE_MS_MAX, AHEAD_MS_MAX, is_fresh, ulid_floor
-from tollway.ledger.charges import IS_CHARGED, OVERRUN_NUSD_MIN, UNRECOVERED_NUSD_MIN
+from tollway.ledger.charges import IS_CHARGED, UNRECOVERED_NUSD_MIN
 from tollway.ledger.domain import AMOUNT_NUSD_MAX, HOLD_GRACE_MS, ExpireHold, ExpireLot
 from tollway.ledger.state import CLOSED_WINDOW_MS
 from tollway.wire.credit import UpdateAccount
 from tollway.wire.money import NUSD_MAX
 from tollway.wire.plan import Price
+from tollway.wire.pricing import OVERRUN_NUSD_MIN
 from tollway.wire.usage import Outcome, Usage
 
 EXPIRED_MS = 60_000 + HOLD_GRACE_MS

@@ -10,6 +10,7 @@ import pytest
 from tollway.ledger import charges, clockguard, members, service, writer
 from tollway.ledger.domain import HOLD_GRACE_MS, LOT_LIFE_DAYS
 from tollway.ledger.state import EXPIRED_KEPT_MS
+from tollway.wire.pricing import OVERRUN_DIVISOR, OVERRUN_NUSD_MIN
 
 TESTS = Path(__file__).parents[1]
 TEXT = (TESTS.parent / "docs" / "ledger.md").read_text()
@@ -60,7 +61,7 @@ def test_every_test_that_is_named_exists(file: str, name: str) -> None:
         ("365th day", LOT_LIFE_DAYS == 365),
         ("60 s of grace", HOLD_GRACE_MS == 60_000),
         ("a fact within 30 days", EXPIRED_KEPT_MS == 30 * 86_400_000),
-        ("5 % of it or $0.01", (charges.OVERRUN_DIVISOR, charges.OVERRUN_NUSD_MIN) == (20, 10_000_000)),
+        ("5 % of it or $0.01", (OVERRUN_DIVISOR, OVERRUN_NUSD_MIN) == (20, 10_000_000)),
         ("does not answer for 0.4 s", writer.STALLED_S == 0.4),
         ("more than 5 minutes", clockguard.JUMP_US == 300_000_000),
         ("exit code 75", service.FENCED_EXIT == 75),

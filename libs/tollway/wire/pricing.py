@@ -10,6 +10,21 @@ FEE_NUSD_PER_MILLION = 50_000_000
 TOKENS_SANE_MAX = 1_000_000_000
 """Above this a provider's figure is absurd and is not believed."""
 
+OVERRUN_NUSD_MIN = 10_000_000
+"""$0.01: an overrun up to this, or up to 5 % of the hold, is the customer's; more is the operator's write-off."""
+
+OVERRUN_DIVISOR = 20
+
+
+def overrun_max(hold_nusd: int) -> int:
+    """How much more than its hold a request may charge."""
+    return max(hold_nusd // OVERRUN_DIVISOR, OVERRUN_NUSD_MIN)
+
+
+def charged_of(cost_nusd: int, hold_nusd: int) -> int:
+    """What the customer pays of a cost; the rest is written off."""
+    return min(cost_nusd, hold_nusd + overrun_max(hold_nusd))
+
 
 def charge_nusd(usage: Usage, price: Price | None, *, is_managed: bool) -> Nusd:
     """The fee, plus the model's price on managed credentials; summed first, divided once, rounded up.

@@ -196,7 +196,7 @@ class Attempting:
         elif self._work.is_stream:
             await _Streaming(self, run, made, answer, limit, allow.gap_s).relay()
         else:
-            _read_whole(run, made, answer.status, await answer.whole())
+            _read_whole(run, made, answer.status, await answer.whole(self._house.upstream.larder))
 
     # what streaming needs
 

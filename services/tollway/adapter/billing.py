@@ -5,11 +5,10 @@ from typing import Final
 
 import msgspec
 
+from tollway.adapter.counting import Counted
 from tollway.wire.plan import Price
-from tollway.wire.pricing import charge_nusd
+from tollway.wire.pricing import TOKENS_SANE_MAX, charge_nusd
 from tollway.wire.usage import Certainty, Outcome, Usage
-
-Counted = tuple[int, Certainty]
 
 NOTHING_USED: Final = Usage(tokens_input=0, tokens_output=0)
 IS_CHARGED: Final[dict[Outcome, bool]] = {
@@ -23,6 +22,17 @@ IS_CHARGED: Final[dict[Outcome, bool]] = {
     "gateway_failed": False,
 }
 """Which endings the account pays for; for the others the cost is the operator's."""
+
+
+def possible(usage: Usage, *, tokens_window: int, text_bytes: int) -> Usage:
+    """Usage without the figures that cannot be true: none is more than the model's window (0: not known), unless so
+    much was written."""
+    most = max(tokens_window, text_bytes) if tokens_window else TOKENS_SANE_MAX
+    false = {name: None for name in FIGURES if (getattr(usage, name) or 0) > most}
+    return msgspec.structs.replace(usage, **false) if false else usage
+
+
+FIGURES: Final = tuple(name for name in Usage.__struct_fields__ if name.startswith("tokens_"))
 
 
 def whole(

@@ -18,6 +18,11 @@ Trouble = Literal["connect", "address_refused", "cut", "malformed", "too_large"]
 HEADER_BYTES_MAX: Final = 64 * 1024
 HEADERS_MAX: Final = 200
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+LARGE_BYTES: Final = 1024 * 1024
+LARGE_TOGETHER_BYTES_MAX: Final = 128 * 1024 * 1024
+PARTS_MAX: Final = 1_000_000
+"""Objects and lists in an answer: decoded, one takes some 30 times its bytes."""
+
 UNREAD_BYTES_MAX: Final = 32 * 1024
 """The socket is not read while more than this waits for the caller."""
 
@@ -40,6 +45,32 @@ class UpstreamError(Exception):
         super().__init__(message)
         self.trouble: Trouble = trouble
         self.message = message
+
+
+class Larder:
+    """What large answers that are being read take together, in one process. When it is full, those are given up that
+    take more than an even share: a few huge ones do not keep the others out."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+        self._together = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """By all of them now."""
+        return self._together
+
+    def hold(self, answer: object, size_bytes: int) -> None:
+        """An answer has so many bytes in all. Raises UpstreamError where that is more than there is room for."""
+        before = self._held.get(id(answer), 0)
+        self._held[id(answer)] = size_bytes
+        self._together += size_bytes - before
+        if self._together > LARGE_TOGETHER_BYTES_MAX and size_bytes * len(self._held) > LARGE_TOGETHER_BYTES_MAX:
+            raise UpstreamError("too_large", "the gateway is reading too many large answers")
+
+    def release(self, answer: object) -> None:
+        """It was read, or given up."""
+        self._together -= self._held.pop(id(answer), 0)
 
 
 class Answer:
@@ -83,19 +114,21 @@ class Answer:
             return await self._inflater.chunk(self._raw)
         return await self._raw()
 
-    async def whole(self) -> bytes:
+    async def whole(self, larder: Larder) -> bytes:
         """The rest of the answer."""
         first = await self.chunk()
         if not first or (self._is_done and not self._chunks and self._inflater is None):
             return first
         parts, size = [first], len(first)
-        while part := await self.chunk():
-            parts.append(part)
-            size += len(part)
-            if size > ANSWER_BYTES_MAX:
-                self.close()
-                raise UpstreamError("too_large", "the answer is larger than the gateway takes")
-        return b"".join(parts)
+        try:
+            while part := await self.chunk():
+                parts.append(part)
+                size += len(part)
+                if size > LARGE_BYTES:
+                    larder.hold(self, size)
+        finally:
+            larder.release(self)
+        return _readable(b"".join(parts))
 
     async def begin(self, size_bytes: int) -> bytes:
         """At most about so many bytes of the rest: enough of an error's page."""
@@ -169,6 +202,13 @@ class Answer:
         self._error = error
         self._link = None
         self._wake()
+
+
+def _readable(body: bytes) -> bytes:
+    """The body, unless decoding it would fill the memory."""
+    if len(body) > LARGE_BYTES and body.count(b"{") + body.count(b"[") > PARTS_MAX:
+        raise UpstreamError("too_large", "the answer has more parts than the gateway reads")
+    return body
 
 
 class _Rest:

@@ -3,7 +3,7 @@
 Only a bounded part of a stream is kept for this; what is longer is counted in proportion, and then it is an estimate.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,7 +26,7 @@ _REQUEST_FIELDS: Final = frozenset(
 _REPEATS: Final = (".done", ".completed", ".created", ".in_progress", ".added", ".incomplete")
 """Events of the responses dialect that say again what deltas said."""
 
-Count = Callable[[list[str]], int]
+Counted = tuple[int, Certainty]
 
 
 class Sample:
@@ -53,7 +53,7 @@ class Sample:
         """The first bytes of the answer."""
         return self._kept[0] if self._kept else b""
 
-    def count(self, provider: str, model: str) -> tuple[int, Certainty]:
+    def count(self, provider: str, model: str) -> Counted:
         """Tokens of all the text, and how sure that is. At least 1 where there is any; surely 0 where there is none."""
         if not self.text_bytes:
             return 0, "reported"
@@ -64,6 +64,10 @@ class Sample:
         if self._kept_text_bytes >= self.text_bytes:
             return max(1, kept), "counted" if is_countable(provider, model) else "estimated"
         return max(1, -(-kept * self.text_bytes // max(1, self._kept_text_bytes))), "estimated"
+
+    def estimate(self) -> Counted:
+        """The same by length alone, at once."""
+        return -(-self.text_bytes // BYTES_PER_TOKEN), "estimated"
 
 
 def is_countable(provider: str, model: str) -> bool:
@@ -79,11 +83,16 @@ def tokens_of(texts: list[str], provider: str, model: str) -> int:
     return count_tokens("".join(texts), vocabulary_of(model.rpartition("/")[2]))
 
 
-def count_input(body: bytes, provider: str, model: str, *, bound: int) -> tuple[int, Certainty]:
+def estimate_input(body: bytes, *, bound: int) -> Counted:
+    """Tokens of a request body by its length alone."""
+    estimate = len(body) // BYTES_PER_TOKEN
+    return min(estimate, bound) if bound else estimate, "estimated"
+
+
+def count_input(body: bytes, provider: str, model: str, *, bound: int) -> Counted:
     """Tokens of a request body, never more than the bound that the hold was made for."""
     if len(body) > COUNTED_BYTES_MAX:
-        estimate = len(body) // BYTES_PER_TOKEN
-        return min(estimate, bound) if bound else estimate, "estimated"
+        return estimate_input(body, bound=bound)
     try:
         texts = [text for text, _ in _texts(_any.decode(body), "", _REQUEST_FIELDS)]
     except (msgspec.DecodeError, RecursionError):

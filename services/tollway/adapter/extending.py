@@ -31,13 +31,15 @@ class _Asked(msgspec.Struct):
 
 
 class Extension:
-    """What the hold of one stream covers now, in output tokens over all its choices."""
+    """What the hold of one stream covers now, in output tokens over all its choices. `added_nusd`: by how much it was
+    extended."""
 
     def __init__(self, bus: Bus, work: Work, context: Context) -> None:
         self.choices = choices_of(work.body)
         self.cap = work.tokens_output_cap * self.choices
         self.wanted = work.tokens_output_wanted * self.choices
         self.is_refused = False
+        self.added_nusd = 0
         self._bus = bus
         self._work = work
         self._context = Context(context.request_id, context.cause, context.trace)
@@ -61,18 +63,15 @@ class Extension:
 
     async def _asked(self, candidate: Candidate, target: int) -> None:
         self._nth += 1
-        command = ExtendHold(
-            self._work.request_id,
-            self._work.account_id,
-            self._nth,
-            _delta_nusd(candidate, self._work, self.cap, target),
-        )
+        delta_nusd = _delta_nusd(candidate, self._work, self.cap, target)
+        command = ExtendHold(self._work.request_id, self._work.account_id, self._nth, delta_nusd)
         subject = subjects.hold(subjects.journal_of(self._work.account_id))
         answer = await self._bus.ask(subject, command, HoldExtended, timeout_s=ASK_TIMEOUT_S, context=self._context)
         if isinstance(answer, Refusal):
             self.is_refused = True
         else:
             self.cap = target
+            self.added_nusd += delta_nusd
         self._asking = None
 
 

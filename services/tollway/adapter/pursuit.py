@@ -16,7 +16,7 @@ from tollway.adapter.answering import Reply
 from tollway.adapter.attempting import Attempting, CreditExhaustedError, LinkLostError
 from tollway.adapter.attempting import House as AttemptingHouse
 from tollway.adapter.attempts import Attempts, Decision, Failure, GiveUp, RetryBudget, Try
-from tollway.adapter.billing import Counted
+from tollway.adapter.counting import Counted
 from tollway.adapter.endings import length_ending
 from tollway.adapter.extending import Extension
 from tollway.adapter.publishing import Publisher
@@ -34,7 +34,7 @@ from tollway.telemetry import names
 from tollway.wire import money, subjects
 from tollway.wire.envelope import Context
 from tollway.wire.plan import Skipped
-from tollway.wire.pricing import charge_nusd
+from tollway.wire.pricing import charge_nusd, charged_of
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Attempt, Certainty, Completion, Outcome, Usage, UsageFact
 from tollway.wire.work import BODY_PART_BYTES, BodyPart, End, FetchBody, Head, Work
@@ -189,7 +189,7 @@ class Pursuit:
             self._unasked, self._current = unasked, None
             self._skipped.append(_skipped(run, unasked))
             return self._attempts.skip(index, is_able=is_able if run.is_resumed else None)
-        return await self._served(run) if run.fault is None else await self._after(index, run)
+        return await self._served(run) if run.fault is None else self._after(index, run)
 
     async def _made(self, run: Running) -> Refusal | None:
         """The attempt itself, on the retry budget if it is not the first."""
@@ -204,7 +204,7 @@ class Pursuit:
             budget.end(taken, has_failed=has_failed)
         return unasked
 
-    async def _after(self, index: int, run: Running) -> Decision:
+    def _after(self, index: int, run: Running) -> Decision:
         """Write down an attempt that failed, and decide."""
         failure = run.failure
         assert failure is not None
@@ -218,7 +218,7 @@ class Pursuit:
         if failure.has_content:
             decision = self._rescued(index, failure) or decision
         if run.has_content or (failure.error_class == "timeout" and run.is_sent):
-            run.usage, _ = await self._billed(billing.partial, run)
+            run.usage, _ = billing.partial(run.usage, *run.estimates(bound=self.work.tokens_input_bound))
         reason = decision.reason if isinstance(decision, GiveUp) else failure.error_class
         row = run.row(decision.action, reason=reason)
         is_rescued = failure.has_content and isinstance(decision, Try)
@@ -261,12 +261,22 @@ class Pursuit:
 
     async def _billed(self, rule: BillingRule, run: Running) -> tuple[Usage, Certainty]:
         """By a rule of `billing`: at once where the provider reported all, else counted in a thread."""
+        self._disbelieve(run)
         counts = run.counts(bound=self.work.tokens_input_bound)
         if rule is billing.whole and run.is_reported:
             usage, certainty = rule(run.usage, *counts)
         else:
             usage, certainty = await asyncio.to_thread(rule, run.usage, *counts)
         return billing.as_served(usage, run.priced_services), certainty
+
+    def _disbelieve(self, run: Running) -> None:
+        """Figures that cannot be true are not billed, and somebody should ask the provider."""
+        reported = run.usage
+        if reported is not None:
+            window = run.candidate.tokens_window
+            run.usage = billing.possible(reported, tokens_window=window, text_bytes=run.sample.text_bytes)
+            if run.usage is not reported:
+                run.notes += ("usage is beyond the model's window",)
 
     async def _broken_off(self, outcome: Outcome) -> Ending:
         """Ended from outside: by the client, the caller's deadline or the gateway itself."""
@@ -354,7 +364,7 @@ class Pursuit:
             outcome=ending.outcome,
             attempts=len(self.rows),
             model=run.model if run is not None else "",
-            cost_nusd=_cost_nusd(ending) if is_charged else 0,
+            cost_nusd=self._cost_nusd(ending) if is_charged else 0,
             refusal=ending.refusal,
             stop=ending.stop,
             is_failed_over=len(self.rows) > 1,
@@ -363,6 +373,15 @@ class Pursuit:
             dropped=run.dropped if run is not None else (),
             is_shed=ending.is_unkept,
         )
+
+    def _cost_nusd(self, ending: Ending) -> int:
+        """What the ledger will charge: a cost beyond the hold is the operator's."""
+        if ending.run is None:
+            return 0
+        candidate = ending.run.candidate
+        cost_nusd = charge_nusd(ending.usage, candidate.price, is_managed=candidate.is_managed)
+        extended_nusd = self._extension.added_nusd if self._extension is not None else 0
+        return charged_of(cost_nusd, self.work.hold_amount_nusd + extended_nusd)
 
     def _receipt(self, end: End) -> dict[str, str]:
         fields = {
@@ -391,13 +410,6 @@ def _skipped(run: Running, refusal: Refusal) -> Skipped:
     """A candidate to which the request could not be carried, for the books."""
     candidate = run.candidate
     return Skipped(candidate.provider, candidate.model, candidate.credential_id, refusal.code)
-
-
-def _cost_nusd(ending: Ending) -> int:
-    run = ending.run
-    if run is None:
-        return 0
-    return charge_nusd(ending.usage, run.candidate.price, is_managed=run.candidate.is_managed)
 
 
 def _is_event_stream(ending: Ending, pieces: int) -> bool:

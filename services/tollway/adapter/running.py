@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from tollway.adapter.attempts import Failure, completion_of, cool_s
-from tollway.adapter.billing import Counted, model_cost_nusd
-from tollway.adapter.counting import Sample, count_input
+from tollway.adapter.billing import model_cost_nusd
+from tollway.adapter.counting import Counted, Sample, count_input, estimate_input
 from tollway.adapter.credentials import Way
 from tollway.dialects.faults import Fault
 from tollway.wire.plan import Candidate, HealthSeen
@@ -124,6 +124,10 @@ class Running:
         """Counters of this attempt's input and output, for what the provider did not report."""
         provider, model = self.candidate.provider, self.candidate.model_sent
         return lambda: count_input(self.body, provider, model, bound=bound), lambda: self.sample.count(provider, model)
+
+    def estimates(self, *, bound: int) -> tuple[Callable[[], Counted], Callable[[], Counted]]:
+        """The same by length, for a failed attempt: the next candidate does not wait for a tokenizer."""
+        return lambda: estimate_input(self.body, bound=bound), self.sample.estimate
 
     def row(self, action: RetryAction, *, completion: Completion | None = None, reason: str | None = None) -> Attempt:
         """The attempt as usage rows show it."""

@@ -4,6 +4,7 @@
     answer = await upstream.call(target, "/chat/completions", headers, body, connect_s=5.0)
     answer.status, answer.headers
     await answer.chunk()     # whatever has arrived; b"" at the proper end
+    await answer.whole(upstream.larder)    # or all of it
     answer.close()           # hangs up unless the answer is complete
 
 The parser is httptools' (llhttp). Why not a library's pool: this one costs about a third of aiohttp's CPU per request,
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tollway.adapter.connection import IDLE_S_MAX, Answer, Link, UpstreamError
+from tollway.adapter.connection import IDLE_S_MAX, Answer, Larder, Link, UpstreamError
 from tollway.wire.addresses import is_address_allowed
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -96,6 +97,7 @@ class Upstream:
     def __init__(self, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._resolve = resolve or _look_up
         self._tls = tls or _tls_context()
+        self.larder = Larder()
         self._idle: dict[_Origin, deque[Link]] = {}
         self._links: set[Link] = set()
 

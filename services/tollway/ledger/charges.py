@@ -10,9 +10,6 @@ from tollway.wire.usage import Outcome, Usage, UsageFact
 
 AMOUNT_NUSD_MAX: Final = NUSD_MAX // 64
 """One amount, $144 million: no grant, no hold and no request's cost is more."""
-OVERRUN_NUSD_MIN: Final = 10_000_000
-"""$0.01: an overrun up to this, or up to 5 % of the hold, is the customer's; more is the operator's write-off."""
-OVERRUN_DIVISOR: Final = 20
 
 IS_CHARGED: Final[dict[Outcome, bool]] = {
     "complete": True,
@@ -72,16 +69,6 @@ def is_sane(usage: Usage) -> bool:
         usage.tokens_audio_output,
     )
     return all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
-
-
-def overrun_max(hold_amount: int) -> int:
-    """How much more than its hold a request may charge."""
-    return max(hold_amount // OVERRUN_DIVISOR, OVERRUN_NUSD_MIN)
-
-
-def charged_of(cost: int, hold_amount: int) -> int:
-    """What the customer pays of a cost; the rest is written off."""
-    return min(cost, hold_amount + overrun_max(hold_amount))
 
 
 def operator_cost(fact: UsageFact, *, is_served_charged: bool = False) -> int:

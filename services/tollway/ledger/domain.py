@@ -13,7 +13,7 @@ import msgspec
 
 from tollway.ledger import events as ev
 from tollway.ledger import spend
-from tollway.ledger.charges import AMOUNT_NUSD_MAX, IS_CHARGED, bill, charged_of, is_abused, is_charged, operator_cost
+from tollway.ledger.charges import AMOUNT_NUSD_MAX, IS_CHARGED, bill, is_abused, is_charged, operator_cost
 from tollway.ledger.lots import pick
 from tollway.ledger.state import CLOSED_WINDOW_MS, Account, Closed, Hold, State, apply, payment_key
 from tollway.wire.credit import (
@@ -31,7 +31,7 @@ from tollway.wire.credit import (
     VoidHold,
 )
 from tollway.wire.money import NUSD_MAX, dollars
-from tollway.wire.pricing import charge_nusd
+from tollway.wire.pricing import charge_nusd, charged_of
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Attempt, Usage, UsageFact, Witness
 
