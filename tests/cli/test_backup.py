@@ -124,5 +124,16 @@ def test_a_damaged_database_is_named(data: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_archive_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(CommandError, match="Cannot restore"):
+    with pytest.raises(CommandError, match="Cannot restore") as caught:
         restore(tmp_path / "text", tmp_path / "restored")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_half_of_an_archive_leaves_nothing_behind(data: Path, tmp_path: Path, share: float) -> None:
+    backup(data, tmp_path / "saved.tar.gz")
+    whole = (tmp_path / "saved.tar.gz").read_bytes()
+    (tmp_path / "half.tar.gz").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(CommandError, match="Cannot restore"):
+        restore(tmp_path / "half.tar.gz", tmp_path / "restored")
+    restore(tmp_path / "saved.tar.gz", tmp_path / "restored")

@@ -14,7 +14,7 @@ from tests.management.conftest import Ledger
 from tests.management.live import Live, live_plane
 from tollway.cli.__main__ import _mount, app
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import where
+from tollway.cli.remote import at, where
 from tollway.cli.usage import moment
 from tollway.wire import queries as q
 
@@ -158,6 +158,35 @@ def test_credentials_of_a_local_gateway_are_found(tmp_path: Path) -> None:
     assert where({"TOLLWAY_DATA_DIR": str(tmp_path)}) == ("http://127.0.0.1:8080/api", "twapi-x")
     far = {"TOLLWAY_DATA_DIR": str(tmp_path), "TOLLWAY_URL": "https://gw.example/", "TOLLWAY_API_KEY": "twapi-y"}
     assert where(far) == ("https://gw.example/api", "twapi-y")
+
+
+def test_the_local_key_is_sent_to_no_other_gateway(tmp_path: Path) -> None:
+    found = {"apiUrl": "http://127.0.0.1:8080/api", "apiKey": "twapi-x"}
+    (tmp_path / "credentials.json").write_text(json.dumps(found))
+    here = {"TOLLWAY_DATA_DIR": str(tmp_path)}
+    assert where({**here, "TOLLWAY_URL": "http://127.0.0.1:8080/"})[1] == "twapi-x"
+    with pytest.raises(CommandError, match="is not sent to"):
+        where({**here, "TOLLWAY_URL": "https://gw.example"})
+
+
+@pytest.mark.parametrize("url", ["not a url", "gw.example:8080", "ftp://gw.example", "http://", "http://[::1", "/api"])
+def test_an_address_that_is_none_is_said(url: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="is not an address such as"):
+        where({"TOLLWAY_DATA_DIR": str(tmp_path), "TOLLWAY_URL": url, "TOLLWAY_API_KEY": "twapi-x"})
+
+
+def test_a_key_that_no_header_can_carry_is_said_and_one_with_a_line_end_is_taken(tmp_path: Path) -> None:
+    told = {"TOLLWAY_DATA_DIR": str(tmp_path), "TOLLWAY_URL": "https://gw.example"}
+    assert where({**told, "TOLLWAY_API_KEY": "twapi-x\n"})[1] == "twapi-x"
+    for key in ("schlüssel", "twapi\nx"):
+        with pytest.raises(CommandError, match="no key has"):
+            where({**told, "TOLLWAY_API_KEY": key})
+
+
+@pytest.mark.parametrize("id_", ["../api-keys", "..", "a/b", "x?limit=1", "x#y", "", "ü"])
+def test_an_id_is_one_segment_of_an_address(id_: str) -> None:
+    with pytest.raises(CommandError, match="is not an id"):
+        at("/access-keys", id_)
 
 
 def test_a_while_ago_is_a_time_and_nonsense_is_none() -> None:

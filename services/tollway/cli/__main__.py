@@ -10,12 +10,13 @@ import typer
 
 from tollway.cli.errors import CommandError
 from tollway.cli.version import version
+from tollway.settings import SettingsError
 
 app = typer.Typer(
     name="tollway",
-    help="A self-hosted AI gateway with a prepaid ledger.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 MOUNTED: Final[dict[str, str]] = {
@@ -39,6 +40,21 @@ MODULES: Final = {"providers": "custom_providers"}
 
 Data = Annotated[Path, typer.Option(help="Directory for databases, streams, keys and logs.", envvar="TOLLWAY_DATA_DIR")]
 DatabaseUrl = Annotated[str, typer.Option(help="PostgreSQL instead of SQLite.", envvar="TOLLWAY_DATABASE_URL")]
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(version())
+        raise typer.Exit
+
+
+@app.callback()
+def tollway(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A self-hosted AI gateway with a prepaid ledger."""
 
 
 @app.command()
@@ -150,9 +166,16 @@ def main() -> None:
     _mount(sys.argv[1:])
     try:
         app()
-    except CommandError as error:
-        print(f"tollway: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except (CommandError, SettingsError, OSError) as error:
+        print(f"tollway: {_sentence(error)}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
+
+
+def _sentence(error: Exception) -> str:
+    """What the machine does not allow is no bug either: which file, and why."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tollway import settings
 from tollway.auth import bootstrap
 from tollway.cli.errors import CommandError
 from tollway.cli.provider_keys import read_value
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,7 +45,7 @@ def update(
     """Rename, disable or enable an account; a disabled one's keys are dead within a second."""
     with remote() as api:
         body = only_given([("name", name), ("enabled", enable)])
-        print_one(api.patch(f"{PATH}/{id}", body), as_json=as_json)
+        print_one(api.patch(at(PATH, id), body), as_json=as_json)
 
 
 @app.command()
@@ -82,5 +82,5 @@ def set_managed(provider: str, as_json: AsJson = False) -> None:
 def unset_managed(provider: str) -> None:
     """Forget the operator's credential of a provider."""
     with remote() as api:
-        api.delete(f"{MANAGED}/managed:{provider}")
+        api.delete(at(MANAGED, f"managed:{provider}"))
     print(f"The credential for {provider} is deleted.")

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -36,5 +36,5 @@ def create(
 def delete(id: str) -> None:  # noqa: A002  the API's own word
     """Revoke an API key."""
     with remote() as api:
-        api.delete(f"{PATH}/{id}")
+        api.delete(at(PATH, id))
     print(f"{id} is deleted.")

@@ -7,11 +7,13 @@ ledger has not settled are in the outboxes.
 """
 
 import re
+import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -105,16 +107,32 @@ def restore(archive: Path, data: Path) -> Manifest:
             manifest = _manifest(tar, archive)
             _refuse_foreign(manifest)
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name in manifest.names:
-                _unpack(tar, name, data)
-    except (OSError, KeyError, tarfile.TarError, msgspec.DecodeError) as error:
+            with _all_or_nothing(data):
+                for name in manifest.names:
+                    _unpack(tar, name, data)
+                _check(data)
+    except (OSError, EOFError, KeyError, zlib.error, tarfile.TarError, msgspec.DecodeError, sqlite3.Error) as error:
         raise CommandError(f"Cannot restore {archive}: {_reason(error)}.") from None
-    _check(data)
     return manifest
 
 
+@contextmanager
+def _all_or_nothing(data: Path) -> Generator[None]:
+    """A restore that fails leaves the directory empty, as it was: half of a backup must not be started."""
+    try:
+        yield
+    except BaseException:
+        for path in data.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
 def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    """In a line: what tarfile says of a file that is no archive is a list."""
+    if isinstance(error, tarfile.ReadError):
+        return "it is not a whole archive of `tollway backup`"
+    said = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def _manifest(tar: tarfile.TarFile, archive: Path) -> Manifest:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -34,7 +34,7 @@ def list_configs(limit: Limit = 100, as_json: AsJson = False) -> None:
 def show(id: str, as_json: AsJson = False) -> None:  # noqa: A002  the API's own word
     """One configuration with its rules."""
     with remote() as api:
-        print_one(api.get(f"{PATH}/{id}"), as_json=as_json)
+        print_one(api.get(at(PATH, id)), as_json=as_json)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def update(
     """Change what is given: the access lists as a whole, the router as a whole."""
     body = only_given([("name", name)]) | _scope(provider, model, router)
     with remote() as api:
-        print_one(api.patch(f"{PATH}/{id}", body), as_json=as_json)
+        print_one(api.patch(at(PATH, id), body), as_json=as_json)
 
 
 def _scope(provider: list[str] | None, model: list[str] | None, router: Path | None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _read(path: Path) -> Any:
 def delete(id: str) -> None:  # noqa: A002
     """Delete a configuration that no access key uses."""
     with remote() as api:
-        api.delete(f"{PATH}/{id}")
+        api.delete(at(PATH, id))
     print(f"{id} is deleted.")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -26,7 +26,7 @@ Account = Annotated[str | None, typer.Option(help="For operators: another accoun
 def balance(account: Account = None, as_json: AsJson = False) -> None:
     """What there is to spend."""
     with remote() as api:
-        found = api.get(f"/accounts/{account}/balance" if account else "/credits/balance")
+        found = api.get(f"{at('/accounts', account)}/balance" if account else "/credits/balance")
     cents = found.get("balanceCents", found.get("availableCents", 0))
     print_one(found if as_json else {"balance": f"${cents / 100:,.2f}", **_more(found)}, as_json=as_json)
 
@@ -63,7 +63,7 @@ def grant(
     body = {"amount": _cents(dollars), "reason": reason}
     body |= only_given([("reference", reference), ("expiresAt", expires)])
     with remote() as api:
-        print_one(api.post(f"/accounts/{account}/credits", body), as_json=as_json)
+        print_one(api.post(f"{at('/accounts', account)}/credits", body), as_json=as_json)
 
 
 @app.command()
@@ -78,7 +78,7 @@ def adjust(
     """Operators: correct an account's balance."""
     body = {"amount": _cents(dollars), "reason": reason, "ticket": ticket} | only_given([("reference", reference)])
     with remote() as api:
-        print_one(api.post(f"/accounts/{account}/adjustments", body), as_json=as_json)
+        print_one(api.post(f"{at('/accounts', account)}/adjustments", body), as_json=as_json)
 
 
 def _cents(dollars: str) -> int:

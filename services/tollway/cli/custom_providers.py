@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,7 +27,7 @@ def list_providers(limit: Limit = 100, as_json: AsJson = False) -> None:
 def show(id: str, as_json: AsJson = False) -> None:  # noqa: A002  the API's own word
     """One provider with its models."""
     with remote() as api:
-        print_one(api.get(f"{PATH}/{id}"), as_json=as_json)
+        print_one(api.get(at(PATH, id)), as_json=as_json)
 
 
 @app.command()
@@ -58,7 +58,7 @@ def update(
 ) -> None:
     """Change what is given; models replace the whole set."""
     with remote() as api:
-        print_one(api.patch(f"{PATH}/{id}", _body(name, base_url, model, surface, pool)), as_json=as_json)
+        print_one(api.patch(at(PATH, id), _body(name, base_url, model, surface, pool)), as_json=as_json)
 
 
 def _body(
@@ -86,7 +86,7 @@ def _surface(text: str) -> dict[str, str]:
 def try_out(id: str, as_json: AsJson = False) -> None:  # noqa: A002
     """Try a provider out with its first model and newest key: one token. Exit code 1 when it does not answer well."""
     with remote() as api:
-        found = api.post(f"{PATH}/{id}/test", {})
+        found = api.post(f"{at(PATH, id)}/test", {})
     print_one(found, as_json=as_json)
     if not found["reachable"] or found["problem"]:
         raise typer.Exit(1)
@@ -96,5 +96,5 @@ def try_out(id: str, as_json: AsJson = False) -> None:  # noqa: A002
 def delete(id: str) -> None:  # noqa: A002
     """Delete a provider that no key and no rule names."""
     with remote() as api:
-        api.delete(f"{PATH}/{id}")
+        api.delete(at(PATH, id))
     print(f"{id} is deleted.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tollway.cli.remote import AsJson, Body, remote
+from tollway.cli.remote import AsJson, Body, at, remote
 from tollway.cli.tables import one_line, print_json
 from tollway.wire.refusals import REFUSALS
 
@@ -63,7 +63,7 @@ HEALTH: Final[dict[str, str]] = {
 def explain(id: str, as_json: AsJson = False) -> None:  # noqa: A002  the API's own word
     """Why each candidate of a request was taken, left or skipped."""
     with remote() as api:
-        found = api.get(f"/usage/requests/{id}")
+        found = api.get(at("/usage/requests", id))
     if as_json:
         print_json(found)
         return

@@ -5,11 +5,14 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from nats import errors as nats_errors
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tollway import clock, ids, settings
 from tollway.bus.nats import NatsBus, connect
@@ -19,9 +22,10 @@ from tollway.cli.place import Place
 from tollway.ledger.audit.copy_reading import messages
 from tollway.ledger.audit.keys import key_path
 from tollway.ledger.journal.block import Block
-from tollway.ledger.journal.store import JournalStore
+from tollway.ledger.journal.store import READ_BLOCKS, JournalStore
 from tollway.ledger.views.store import ViewStore
 from tollway.settings import Part, Settings
+from tollway.store import migrate
 from tollway.store.engine import open_engine
 
 EXIT_WRONG: Final = 1
@@ -37,13 +41,32 @@ DatabaseUrl = Annotated[
 ]
 
 
+class WatchedStore(JournalStore):
+    """A journal that tells how far its reading has come."""
+
+    def __init__(self, engine: Engine, progress: "Progress") -> None:
+        super().__init__(engine)
+        self._progress = progress
+
+    def read(self, journal: int, *, after: int, limit: int = READ_BLOCKS) -> list[Block]:
+        """See JournalStore."""
+        blocks = super().read(journal, after=after, limit=limit)
+        self._progress(journal, len(blocks), sum(block.n for block in blocks))
+        return blocks
+
+
 class Access:
-    """What a command looks at."""
+    """What a command looks at. Read models are opened when they are asked for: most commands need the journal alone."""
 
     def __init__(self, told: Settings, *, is_writer: bool) -> None:
         self.settings = told
-        self.journal = JournalStore(open_engine(_existing(told, "journal"), is_writer=is_writer))
-        self.views = ViewStore(open_engine(_existing(told, "views"), is_writer=True))
+        self.progress = Progress()
+        self.journal = WatchedStore(open_engine(_existing(told, "journal"), is_writer=is_writer), self.progress)
+
+    @cached_property
+    def views(self) -> ViewStore:
+        """The read models. Raises CommandError."""
+        return ViewStore(open_engine(_existing(self.settings, "views")))
 
     @property
     def public_key_file(self) -> Path:
@@ -52,10 +75,12 @@ class Access:
 
     def close(self) -> None:
         """Let go of the databases."""
+        self.progress.done()
         self.journal.let_go()
-        self.views.close()
         self.journal.engine.dispose()
-        self.views.engine.dispose()
+        if "views" in self.__dict__:
+            self.views.close()
+            self.views.engine.dispose()
 
     @asynccontextmanager
     async def stream(self, journals: Sequence[int]) -> AsyncGenerator[AsyncIterator[list[Block]]]:
@@ -83,13 +108,35 @@ class Access:
 
 
 def _existing(told: Settings, part: Part) -> str:
-    """The URL of a part. A SQLite file that is not there is not made."""
-    if not told.database_url and not (told.data_dir / f"{part}.db").exists():
-        raise CommandError(
-            f"{told.data_dir} has no {part}.db: name the data directory with --data, or a server with --database-url.",
-            exit_code=EXIT_BLIND,
+    """The URL of a part whose tables are those of this version. A SQLite file that is not there is not made.
+
+    Raises CommandError.
+    """
+    if not told.database_url and not (told.data_dir / f"{part}.db").is_file():
+        raise _blind(
+            f"{told.data_dir} has no {part}.db: name the data directory with --data, or a server with --database-url."
         )
-    return told.database(part)
+    url, place = told.database(part), "The database" if told.database_url else f"{told.data_dir / part}.db"
+    try:
+        found, wanted = migrate.current(url, part), migrate.newest(part)
+    except (SQLAlchemyError, UnicodeDecodeError) as fault:
+        raise _blind(f"{place} cannot be read: {reason(fault)}.") from None
+    if found is None:
+        raise _blind(f"{place} has no tables of a ledger.")
+    if found != wanted:
+        raise _blind(f"{place} is at {found}, this version needs {wanted}: run 'tollway migrate'.")
+    return url
+
+
+def _blind(sentence: str) -> CommandError:
+    return CommandError(sentence, exit_code=EXIT_BLIND)
+
+
+def reason(fault: BaseException) -> str:
+    """What the driver says, in its first line, or what kind of fault it is."""
+    told = fault.orig if isinstance(fault, DBAPIError) and fault.orig is not None else fault
+    first = str(told).strip().partition("\n")[0].rstrip(".")
+    return first if first and not isinstance(told, UnicodeDecodeError) else type(told).__name__
 
 
 @contextmanager
@@ -108,18 +155,22 @@ def access(data: Path, database_url: str, *, is_writer: bool = False) -> Generat
 
 
 class Progress:
-    """A line on standard error that grows on long runs, at a terminal."""
+    """A line on standard error that grows on long runs."""
 
     def __init__(self) -> None:
         self._last_s = clock.monotonic_s()
+        self._blocks = self._events = 0
         self._is_told = False
 
     def __call__(self, journal: int, blocks: int, events: int) -> None:
-        """Tell, once a second at most."""
+        """So many more were read; told once a second at most."""
+        self._blocks += blocks
+        self._events += events
         now = clock.monotonic_s()
         if now - self._last_s >= PROGRESS_S:
             self._last_s, self._is_told = now, True
-            print(f"\rjournal {journal}: {blocks} blocks, {events} events", end="", file=sys.stderr, flush=True)
+            line = f"\rjournal {journal}: {self._blocks} blocks, {self._events} events read"
+            print(line, end="", file=sys.stderr, flush=True)
 
     def done(self) -> None:
         """End the line."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import AsJson, Body, Limit, Remote, remote
+from tollway.cli.remote import AsJson, Body, Limit, Remote, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 from tollway.sealing import (
     PRIVATE_FILE,
@@ -53,7 +53,7 @@ def list_keys(limit: Limit = 100, as_json: AsJson = False) -> None:
 def show(id: str, as_json: AsJson = False) -> None:  # noqa: A002  the API's own word
     """One access key."""
     with remote() as api:
-        print_one(api.get(f"{PATH}/{id}"), as_json=as_json)
+        print_one(api.get(at(PATH, id)), as_json=as_json)
 
 
 @app.command()
@@ -92,7 +92,7 @@ def update(
     limits = _limits(requests_per_minute, tokens_per_minute, spend_per_day, spend_per_month, address)
     body = _body(name, config, expires, limits) | only_given([("enabled", enable)])
     with remote() as api:
-        print_one(api.patch(f"{PATH}/{id}", body), as_json=as_json)
+        print_one(api.patch(at(PATH, id), body), as_json=as_json)
 
 
 def _limits(rpm: int | None, tpm: int | None, day: str | None, month: str | None, address: list[str] | None) -> Body:
@@ -121,7 +121,7 @@ def _body(name: str | None, config: str | None, expires: str | None, limits: Bod
 def delete(id: str) -> None:  # noqa: A002
     """Revoke a key: dead within a second everywhere."""
     with remote() as api:
-        api.delete(f"{PATH}/{id}")
+        api.delete(at(PATH, id))
     print(f"{id} is deleted.")
 
 

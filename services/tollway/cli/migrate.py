@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from tollway import settings
 from tollway.cli.errors import CommandError
@@ -21,13 +21,13 @@ def command(data: Path, database_url: str) -> None:
 
 
 def all_parts(settings: Settings) -> dict[str, str | None]:
-    """Upgrade every part; revisions by part. Raises CommandError when a database cannot be reached."""
+    """Upgrade every part; revisions by part. Raises CommandError for a database that cannot be reached or is none."""
     return {part: _one(settings, part) for part in PARTS}
 
 
 def _one(settings: Settings, part: Part) -> str | None:
     try:
         return upgrade(settings.database(part), part)
-    except OperationalError as error:
+    except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown"
         raise CommandError(f"Cannot migrate the database of {part}: {reason}.") from None

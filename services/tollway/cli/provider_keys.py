@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from tollway.cli.errors import CommandError
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import only_given, print_one, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,14 +43,14 @@ def rotate(id: str, name: Name = None, as_json: AsJson = False) -> None:  # noqa
     """Give a key a new value; its id stays, and so do the configurations that name it."""
     body = only_given([("name", name)]) | {"value": read_value()}
     with remote() as api:
-        print_one(api.post(f"{PATH}/{id}/rotate", body), as_json=as_json)
+        print_one(api.post(f"{at(PATH, id)}/rotate", body), as_json=as_json)
 
 
 @app.command()
 def delete(id: str) -> None:  # noqa: A002
     """Delete a key that no configuration uses."""
     with remote() as api:
-        api.delete(f"{PATH}/{id}")
+        api.delete(at(PATH, id))
     print(f"{id} is deleted.")
 
 

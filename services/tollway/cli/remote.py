@@ -6,6 +6,7 @@ directory (`TOLLWAY_DATA_DIR`, ./.tollway) does.
 
 import json
 import os
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tollway.cli.errors import CommandError
 TIMEOUT_S: Final = 30.0
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 EXIT_REFUSED: Final = 2
+ID: Final = re.compile(r"[\w.:@+-]{1,255}", re.ASCII)
 Body = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Limit = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
@@ -96,13 +98,37 @@ def remote(transport: httpx.BaseTransport | None = None) -> Generator[Remote]:
 def where(environ: Mapping[str, str]) -> tuple[str, str]:
     """Address of the management API, and a key for it."""
     credentials = _local_credentials(Path(environ.get("TOLLWAY_DATA_DIR") or ".tollway"))
-    url = environ.get("TOLLWAY_URL") or credentials.get("apiUrl", "")
-    key = environ.get("TOLLWAY_API_KEY") or credentials.get("apiKey", "")
+    asked, near = _api_url(environ.get("TOLLWAY_URL", "")), _api_url(credentials.get("apiUrl", ""))
+    url = asked or near
+    key = environ.get("TOLLWAY_API_KEY", "").strip() or (credentials.get("apiKey", "") if url == near else "")
     if not url or not key:
         raise CommandError(
             "Set TOLLWAY_URL and TOLLWAY_API_KEY, or run this beside the data directory of `tollway up`."
+            + (f" (The key of {near} is not sent to {url}.)" if asked and near else "")
         )
-    return (url if url.rstrip("/").endswith("/api") else f"{url.rstrip('/')}/api"), key
+    if not key.isascii() or not key.isprintable():
+        raise CommandError("TOLLWAY_API_KEY has characters that no key has.")
+    return url, key
+
+
+def _api_url(text: str) -> str:
+    """The address of the management API; "" for none."""
+    if not text:
+        return ""
+    try:
+        parts = httpx.URL(text)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise CommandError(f"TOLLWAY_URL: {text!r} is not an address such as http://127.0.0.1:8080.")
+    return text if text.rstrip("/").endswith("/api") else f"{text.rstrip('/')}/api"
+
+
+def at(path: str, id_: str) -> str:
+    """The address of one resource. An id is one segment: `keys delete ../providers/x` must not delete a provider."""
+    if not ID.fullmatch(id_) or not id_.strip("."):
+        raise CommandError(f"{id_!r} is not an id.")
+    return f"{path}/{id_}"
 
 
 def _local_credentials(data: Path) -> dict[str, str]:

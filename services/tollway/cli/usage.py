@@ -8,7 +8,7 @@ import typer
 
 from tollway.cli.errors import CommandError
 from tollway.cli.explain import explain
-from tollway.cli.remote import AsJson, Limit, remote
+from tollway.cli.remote import AsJson, Limit, at, remote
 from tollway.cli.tables import print_json, print_rows
 
 app = typer.Typer(no_args_is_help=True)
@@ -85,7 +85,7 @@ def overview(
 def request(id: str, as_json: AsJson = False) -> None:  # noqa: A002  the API's own word
     """One request with its attempts."""
     with remote() as api:
-        found = api.get(f"/usage/requests/{id}")
+        found = api.get(at("/usage/requests", id))
     if as_json:
         print_json(found)
         return
