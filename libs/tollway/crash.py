@@ -47,6 +47,10 @@ CRASHPOINTS: Final = (
     "ingress.after_hold",
     "ingress.mid_stream",
     "ingress.after_last_chunk",
+    "auth.decided",
+    "auth.in_commit",
+    "auth.after_commit",
+    "auth.before_told",
 )
 
 

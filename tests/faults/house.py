@@ -227,7 +227,8 @@ class House(Gateway):
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+            said = answer.read()
+        return json.loads(said) if said else None
 
     def wallet(self, *, cents: int = 1_000) -> Wallet:
         """A new account with credit, and keys."""

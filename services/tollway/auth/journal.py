@@ -17,6 +17,7 @@ from tollway.auth.events import Event, account_of, resource_of
 from tollway.auth.state import State
 from tollway.auth.store import Store
 from tollway.bus import Bus, BusError
+from tollway.crash import crashing, crashpoint
 from tollway.tasks import report
 from tollway.wire import subjects
 from tollway.wire.access import ConfigChanged
@@ -81,7 +82,10 @@ class Journal:
             decision, answer = work(self.state)
             if isinstance(decision, Refusal):
                 return decision
+            crashpoint("auth.decided")
+            crashing("auth.in_commit")
             if not decision or await self._store.run(self._store.append, self.state.seq, decision):
+                crashpoint("auth.after_commit")
                 self._take_in([(self.state.seq + n, event) for n, event in enumerate(decision, 1)])
                 return answer
         return refuse("gateway_unavailable", details={"cause": "contention"})
@@ -145,6 +149,7 @@ class Journal:
         while self._untold:
             seq, event = self._untold[0]
             await self._bus.put(*_note(event, seq), message_id=f"auth-{seq}", timeout_s=PUT_TIMEOUT_S)
+            crashpoint("auth.before_told")
             self._untold.popleft()
             last = seq
         if last > self._told_seq:
