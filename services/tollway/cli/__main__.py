@@ -153,11 +153,12 @@ def show_version() -> None:
 
 
 def _mount(asked: Sequence[str]) -> None:
-    """Add the groups of commands that this installation has; only the one asked for, since each has its imports."""
+    """Add the groups of commands that this installation has; only the one asked for, since each has its imports, or
+    all for the help, the completion and what comes before the command."""
     first = next(iter(asked), "--help")
     for name, purpose in MOUNTED.items():
         module = f"tollway.cli.{MODULES.get(name, name.replace('-', '_'))}"
-        if first in (name, "--help") and util.find_spec(module) is not None:
+        if (first == name or first.startswith("-")) and util.find_spec(module) is not None:
             app.add_typer(import_module(module).app, name=name, help=purpose)
 
 
