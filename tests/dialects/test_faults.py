@@ -329,6 +329,13 @@ def test_a_half_answer_is_no_answer_for_clients_of_another_dialect(reason: str, 
 
 
 @pytest.mark.parametrize("client", ["openai_chat", "anthropic_messages"])
+def test_a_stream_that_never_says_why_it_stopped_is_no_success(client: DialectName) -> None:
+    events = sse({"choices": [{"index": 0, "delta": {"content": "he"}}]}, "[DONE]")
+    steps = steps_of(made(client, "openai_chat").stream(), [events])
+    assert [step.fault.error_class for step in steps if step.fault is not None] == ["malformed"]
+
+
+@pytest.mark.parametrize("client", ["openai_chat", "anthropic_messages"])
 def test_the_status_inside_a_stream_s_error_is_understood_for_every_client(client: DialectName) -> None:
     stream = made(client, "openai_chat").stream()
     (step,) = stream.feed(sse({"error": {"message": "Rate limit exceeded", "code": 429}}))

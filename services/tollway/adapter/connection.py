@@ -292,6 +292,7 @@ class Link(asyncio.BufferedProtocol):
         "_on_lost",
         "_parser",
         "_transport",
+        "_unshown_bytes",
         "idle_since_s",
         "is_lost",
     )
@@ -303,7 +304,7 @@ class Link(asyncio.BufferedProtocol):
         self._answer: Answer | _Rest | None = None
         self._parser: Any = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
+        self._header_bytes = self._unshown_bytes = 0
         self._is_headed = self._is_delimited = self._is_complete = self._is_paused = self.is_lost = False
         self._is_silent, self._is_lasting = True, False
         self.idle_since_s = 0.0
@@ -316,7 +317,7 @@ class Link(asyncio.BufferedProtocol):
             raise UpstreamError("connect", "the connection was closed")
         self._answer = answer = Answer(self)
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._header_bytes = [], 0
+        self._headers, self._header_bytes, self._unshown_bytes = [], 0, 0
         self._is_headed = self._is_delimited = self._is_complete = False
         self._is_silent = True
         self._transport.write(head + body if len(body) < SEND_TOGETHER_BYTES_MAX else head)
@@ -370,9 +371,12 @@ class Link(asyncio.BufferedProtocol):
         if self._answer is None:
             return self.hang_up()
         self._is_silent = False
+        self._unshown_bytes += nbytes
         error: UpstreamError | None = None
         try:
             self._parser.feed_data(_buffer[:nbytes])
+            if self._unshown_bytes > HEADER_BYTES_MAX:
+                error = _long_head()  # the parser gathers an endless line, in time that grows with its square
         except httptools.HttpParserCallbackError as fault:
             error = fault.__context__ if isinstance(fault.__context__, UpstreamError) else _nonsense()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -397,10 +401,11 @@ class Link(asyncio.BufferedProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > HEADER_BYTES_MAX or len(self._headers) >= HEADERS_MAX:
-            raise UpstreamError("too_large", "the answer's head is larger than the gateway takes")
+            raise _long_head()
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._unshown_bytes = 0
         status = self._parser.get_status_code()
         if status < 200:
             self._headers = []
@@ -412,6 +417,7 @@ class Link(asyncio.BufferedProtocol):
             self._answer.on_head(status, headers)
 
     def on_body(self, body: bytes) -> None:
+        self._unshown_bytes = 0
         if (
             self._answer is not None
             and self._answer.on_data(body)
@@ -444,6 +450,10 @@ class Link(asyncio.BufferedProtocol):
         if answer is not None:
             answer.on_error(error)
         self.hang_up()
+
+
+def _long_head() -> UpstreamError:
+    return UpstreamError("too_large", "the answer's head is larger than the gateway takes")
 
 
 def _nonsense() -> UpstreamError:

@@ -116,13 +116,16 @@ class Reader:
     def read(self, frame: Frame) -> list[chat.Event]:
         """Raises msgspec.DecodeError for a frame that does not fit."""
         if frame.data == DONE:
-            return [chat.Ended()]
+            return [chat.Ended()] if self._is_complete else []
         return self._chunk(ANSWERS.decode(frame.data)) if frame.data else []
 
     def end(self) -> list[chat.Event]:
         """At the end of the connection: some providers close after the finish reason without a word."""
-        is_complete = bool(self._choices) and all(choice.is_stopped for choice in self._choices.values())
-        return [chat.Ended()] if is_complete and not self._reply.is_end_marked else []
+        return [chat.Ended()] if self._is_complete and not self._reply.is_end_marked else []
+
+    @property
+    def _is_complete(self) -> bool:
+        return bool(self._choices) and all(choice.is_stopped for choice in self._choices.values())
 
     def _chunk(self, chunk: Answer) -> list[chat.Event]:
         if is_given(chunk.error):
