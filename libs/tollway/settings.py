@@ -26,6 +26,7 @@ SETTINGS_HELP: Final[dict[str, str]] = {
     "TOLLWAY_METRICS_PORT": "port of /metrics of this process (0: off)",
     "TOLLWAY_POOL": "pool that this adapter serves (default)",
     "TOLLWAY_DRAIN_TIMEOUT_S": "how long a stopping process lets running answers finish (30)",
+    "TOLLWAY_HOLDS_AHEAD": "holds that may wait, opened, for requests of one kind in an ingress; 0: none (64)",
     "TOLLWAY_REQUESTS_MAX": "requests that an ingress, and an adapter, carries at once (4000)",
     "TOLLWAY_HEARTBEAT_S": "ingress: silence after which a stream's caller gets a comment; 0: never (15)",
     "TOLLWAY_SEND_STALL_S": "ingress: how long a caller may take next to nothing before it is cut off (60)",

@@ -13,6 +13,7 @@ from tollway import ids, settings
 from tollway.bus import Handles
 from tollway.bus.memory import Broker, MemoryBus
 from tollway.ingress.admission import Admission
+from tollway.ingress.ahead import HoldsAhead
 from tollway.ingress.app import App
 from tollway.ingress.exchange import Message, Receive, Send
 from tollway.ingress.journey import Journey, PlanKey
@@ -24,7 +25,7 @@ from tollway.tasks import spawn
 from tollway.telemetry import Telemetry
 from tollway.wire import keys, subjects
 from tollway.wire.access import CheckAccessKey, Principal
-from tollway.wire.credit import HoldEnded, HoldOpened, OpenHold, VoidHold
+from tollway.wire.credit import HoldEnded, HoldOpened, HoldsOpened, OpenHold, OpenHolds, VoidHold
 from tollway.wire.envelope import Context
 from tollway.wire.plan import Candidate, ListModels, ModelCard, ModelList, Plan, PlanRoute, Price
 from tollway.wire.refusals import Refusal, refuse
@@ -45,6 +46,7 @@ CANDIDATE = Candidate(
     tokens_output_max=1_000,
 )
 
+AVAILABLE_NUSD = 10**12
 PRINCIPAL = Principal("ac_1", "aigk_1", 1)
 PLAN = Plan((CANDIDATE,), "prices-1")
 
@@ -63,6 +65,7 @@ class Neighbours:
     listed: Refusal | None = None
     works: list[Work] = field(default_factory=lambda: list[Work]())
     holds: list[OpenHold] = field(default_factory=lambda: list[OpenHold]())
+    ahead: list[OpenHolds] = field(default_factory=lambda: list[OpenHolds]())
     voids: list[VoidHold] = field(default_factory=lambda: list[VoidHold]())
     cancels: list[Cancel] = field(default_factory=lambda: list[Cancel]())
     witnesses: list[Witness] = field(default_factory=lambda: list[Witness]())
@@ -75,6 +78,7 @@ class Neighbours:
             Handles(subjects.ROUTE_PLAN, PlanRoute, plan),
             Handles(subjects.ROUTE_MODELS, ListModels, models),
             Handles(hold, OpenHold, open_hold),
+            Handles(hold, OpenHolds, open_holds),
             Handles(hold, VoidHold, void_hold),
             Handles(subjects.dispatch("default"), Work, work),
         )
@@ -105,7 +109,12 @@ async def models(room: Neighbours, command: ListModels, _context: Context) -> Mo
 
 async def open_hold(room: Neighbours, command: OpenHold, _context: Context) -> HoldOpened | Refusal:
     room.holds.append(command)
-    return room.hold or HoldOpened(command.hold_id, command.amount_nusd, 10**10)
+    return room.hold or HoldOpened(command.hold_id, command.amount_nusd, AVAILABLE_NUSD)
+
+
+async def open_holds(room: Neighbours, command: OpenHolds, _context: Context) -> HoldsOpened:
+    room.ahead.append(command)
+    return HoldsOpened(len(command.hold_ids), AVAILABLE_NUSD)
 
 
 async def void_hold(room: Neighbours, command: VoidHold, _context: Context) -> HoldEnded:
@@ -127,6 +136,7 @@ class Gate:
         self.telemetry = Telemetry(settings.read("ingress", {}))
         self.admission = Admission()
         self.replays = Replays()
+        self.ahead = HoldsAhead(bus)
         self.tuning = Tuning()
         self.room = WaitingRoom(self._cancel)
         self.known: dict[str, Principal] = {}

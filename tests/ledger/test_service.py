@@ -6,12 +6,12 @@ import random
 
 from tests.ledger.house import House, accounts, fact, open_hold
 from tests.ledger.story import KEY
-from tollway import ids
+from tollway import clock, ids
 from tollway.ledger.journal.reading import load
 from tollway.ledger.state import canonical
 from tollway.ledger.views.store import ViewStore
 from tollway.wire import subjects
-from tollway.wire.credit import HoldOpened
+from tollway.wire.credit import HoldEnded, HoldOpened, HoldsOpened, OpenHolds, VoidHold
 from tollway.wire.queries import (
     Balance,
     GetOverview,
@@ -243,3 +243,33 @@ async def test_two_ledgers_share_the_journals_on_postgresql_and_answer_for_all(h
     for name in names:
         assert await house.balance(name) == Balance(10**9 - 105_000, 0, 0)
         await house.opened(name, 5)
+
+
+def open_holds(account: str, amount: int, *hold_ids: str) -> OpenHolds:
+    return OpenHolds(hold_ids, account, KEY, amount, clock.now_ms() + 60_000, "v1", ("gpt-4o",))
+
+
+async def test_holds_are_opened_ahead_as_far_as_credit_goes_and_each_is_a_hold_like_any_other(house: House) -> None:
+    await house.ledger()
+    await house.grant(ACCOUNT, 2_500)
+    subject = subjects.hold(subjects.journal_of(ACCOUNT))
+    names = [ids.new_id("rq") for _ in range(4)]
+    command = open_holds(ACCOUNT, 1_000, *names)
+    assert await house.ask(subject, command, HoldsOpened) == HoldsOpened(2, 500)
+    assert await house.balance(ACCOUNT) == Balance(500, 2_000, 0)
+    assert await house.ask(subject, command, HoldsOpened) == HoldsOpened(2, 500)
+    assert await house.ask(subject, VoidHold(names[0], ACCOUNT, "not used"), HoldEnded) == HoldEnded(names[0], 0)
+    await house.put(fact(ACCOUNT, names[1], tokens=0))
+    await house.until_settled(names[1])
+    assert await house.balance(ACCOUNT) == Balance(2_500, 0, 0)
+
+
+async def test_holds_that_cannot_be_opened_ahead_are_refused_as_one(house: House) -> None:
+    await house.ledger()
+    await house.grant(ACCOUNT, 999)
+    subject = subjects.hold(subjects.journal_of(ACCOUNT))
+    refused = await house.ask(subject, open_holds(ACCOUNT, 1_000, ids.new_id("rq")), HoldsOpened)
+    assert (refused.code, refused.details["availableNusd"]) == ("insufficient_credits", "999")
+    many = [ids.new_id("rq") for _ in range(65)]
+    assert (await house.ask(subject, open_holds(ACCOUNT, 1, *many), HoldsOpened)).code == "validation"
+    assert await house.balance(ACCOUNT) == Balance(999, 0, 0)

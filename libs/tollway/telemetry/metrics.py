@@ -50,6 +50,7 @@ METRICS: Final[dict[str, Metric]] = {
     "tollway_requests": Metric("counter", "Requests by surface, status and outcome", ("surface", "status", "outcome")),
     "tollway_requests_in_flight": Metric("gauge", "Requests begun and not ended"),
     "tollway_request_seconds": Metric("histogram", "First byte in to last byte out", ("surface", "stream"), _SECONDS),
+    "tollway_holds_ahead": Metric("gauge", "Holds opened ahead that wait for their requests"),
     "tollway_first_piece_seconds": Metric("histogram", "First byte in to first byte of a stream out", (), _SECONDS),
     "tollway_stage_seconds": Metric("histogram", "Share of auth, plan, hold in a request", ("stage",), _STAGE_SECONDS),
     "tollway_refusals": Metric("counter", "Refusals by code", ("code",)),

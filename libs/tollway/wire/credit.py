@@ -1,8 +1,11 @@
 """Money commands: what the ledger is asked, and what it answers once the answer is durable."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+HOLDS_AT_ONCE_MAX: Final = 64
+"""How many holds one command may open."""
 
 
 class OpenHold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +32,28 @@ class HoldOpened(msgspec.Struct, frozen=True):
 
     hold_id: str
     amount_nusd: int
+    available_nusd: int
+
+
+class OpenHolds(msgspec.Struct, frozen=True):
+    """Open holds that are alike, for requests that will very likely come: each is what OpenHold of its id would open.
+
+    As many as there is credit for, in order. Refused like OpenHold if not even the first can be opened.
+    """
+
+    hold_ids: tuple[str, ...]
+    account_id: str
+    access_key_id: str
+    amount_nusd: int
+    hold_deadline_ms: int
+    price_version: str
+    models: tuple[str, ...]
+
+
+class HoldsOpened(msgspec.Struct, frozen=True):
+    """The first `opened` of them are in committed blocks; the others were never opened."""
+
+    opened: int
     available_nusd: int
 
 

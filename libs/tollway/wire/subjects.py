@@ -12,6 +12,7 @@ at the end of the owning service's `handlers.py`.
     route.explain                 ingress → router     PlanRoute → Plan with reasons         (plan)
     route.health                  ingress → router     AskHealth → HealthReport              (plan)
     hold.j.<nn>                   ingress → ledger     OpenHold → HoldOpened                 (credit)
+                                  ingress → ledger     OpenHolds → HoldsOpened               (credit)
                                   adapter → ledger     ExtendHold → HoldExtended             (credit)
     credit.j.<nn>                 ingress → ledger     GrantCredit, ReverseCredit, …         (credit)
     ledger.query                  ingress → ledger     reads of balance and usage            (queries)

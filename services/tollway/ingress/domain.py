@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from tollway.dialects.bridge import Intake
-from tollway.wire.access import Settings
+from tollway.ingress.stock import Kind
+from tollway.wire.access import Principal, Settings
 from tollway.wire.money import dollars
 from tollway.wire.plan import Candidate, DialectName, Plan, Skipped, Surface
 from tollway.wire.pricing import worst_case_nusd
@@ -175,6 +176,34 @@ def limits_of(settings: Settings) -> Limits:
 def hold_deadline_ms(deadline_ms: int, *, is_stream: bool) -> int:
     """When the hold may be given up: a stream may go on long after its first token."""
     return deadline_ms + (STREAM_SECONDS_MAX + HOLD_MARGIN_S if is_stream else HOLD_MARGIN_S) * 1000
+
+
+def models_of(plan: Plan) -> tuple[str, ...]:
+    """The candidates, as a hold names them."""
+    return tuple(f"{candidate.provider}:{candidate.model}" for candidate in plan.candidates)
+
+
+def kind_of_hold(principal: Principal, plan: Plan, sizing: Sizing, *, is_stream: bool) -> Kind | None:
+    """What the hold has in common with others that may be opened ahead; None where money is limited by the key.
+
+    The amount is rounded up, by less than a quarter, so that requests of about one size share their holds.
+    """
+    if principal.limits.spend_day_nusd is not None or principal.limits.spend_month_nusd is not None:
+        return None
+    return Kind(
+        principal.account_id,
+        principal.access_key_id,
+        rounded_up(sizing.amount_nusd),
+        hold_deadline_ms(int(principal.settings.total_timeout_s * 1000), is_stream=is_stream),
+        plan.price_version,
+        models_of(plan),
+    )
+
+
+def rounded_up(amount: int) -> int:
+    """To three significant bits: less than a quarter more."""
+    step = 1 << max(0, amount.bit_length() - 3)
+    return -(-amount // step) * step
 
 
 def credit_refusal(refusal: Refusal, sizing: Sizing, *, is_stream: bool) -> Refusal:

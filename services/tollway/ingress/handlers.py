@@ -8,6 +8,7 @@ from tollway import clock
 from tollway.bus import Handles
 from tollway.ingress import waiting
 from tollway.ingress.admission import Admission
+from tollway.ingress.ahead import HoldsAhead
 from tollway.ingress.app import App
 from tollway.ingress.journey import Journey, PlanKey
 from tollway.ingress.life import ASKING, ask_patiently
@@ -54,6 +55,7 @@ class Ingress:
         self.tuning = read_tuning(edge.settings.environ)
         self.admission = Admission(self.tuning.requests_max)
         self.replays = Replays()
+        self.ahead = HoldsAhead(edge.bus, self.tuning.holds_ahead_max)
         self.room = WaitingRoom(self._cancel)
         self.management = management_app(edge.bus, edge.settings, edge.telemetry)
         self._teller = Teller(edge.telemetry, edge.bus)
@@ -61,6 +63,7 @@ class Ingress:
         self._beats: dict[str, dict[str, tuple[float, Beat]]] = {role: {} for role in ROLES}
         self._looking: asyncio.Task[Any] | None = None
         edge.telemetry.gauge("tollway_requests_in_flight").read = lambda: self.admission.in_flight
+        edge.telemetry.gauge("tollway_holds_ahead").read = lambda: self.ahead.count
         edge.telemetry.gauge("tollway_connections").read = lambda: self._door.connections
 
     @property
@@ -86,6 +89,7 @@ class Ingress:
     async def drain(self) -> None:
         """Running answers finish; nobody new is let in."""
         await self._door.close()
+        await self.ahead.close()
 
     async def stop(self) -> None:
         """Let go."""
@@ -114,6 +118,7 @@ class Ingress:
         self._seen_version = max(self._seen_version, event.version)
         is_everybody = event.account_id == "*"
         self.principals.forget(lambda _, verdict: is_everybody or verdict.account_id == event.account_id)
+        self.ahead.forget(event.account_id)
 
     def _health_changed(self, _event: HealthChanged, _context: Context, _subject: str) -> None:
         self.plans.clear()
@@ -152,6 +157,7 @@ class Ingress:
             if now_s - last_s < 2 * waiting.LOOK_EVERY_S:
                 self.room.look()
             last_s = now_s
+            self.ahead.sweep(now_s)
             self._tidy(now_s)
 
     def _tidy(self, now_s: float) -> None:

@@ -9,6 +9,7 @@ from tollway.bus import Bus
 from tollway.dialects.bridge import Intake
 from tollway.ingress import domain
 from tollway.ingress.admission import Admission
+from tollway.ingress.ahead import HoldsAhead
 from tollway.ingress.exchange import Exchange
 from tollway.ingress.replay import Lead, Replays
 from tollway.ingress.surfaces import Door
@@ -47,6 +48,7 @@ class House(Protocol):
     bodies: dict[str, bytes]
     admission: Admission
     replays: Replays
+    ahead: HoldsAhead
     tuning: Tuning
 
 

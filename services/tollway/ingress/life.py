@@ -226,34 +226,47 @@ async def _hold(house: House, journey: Journey, way: Admitted, tokens_input: int
         way.plan.candidates, way.intake, principal.settings, journey.door.surface, tokens_input=tokens_input
     )
     journey.sizing = sizing
-    command = OpenHold(
-        hold_id=journey.request_id,
-        account_id=principal.account_id,
-        access_key_id=principal.access_key_id,
-        amount_nusd=sizing.amount_nusd,
-        hold_deadline_ms=domain.hold_deadline_ms(way.deadline_ms, is_stream=is_stream),
-        price_version=way.plan.price_version,
-        models=tuple(f"{candidate.provider}:{candidate.model}" for candidate in way.plan.candidates),
-        spend_day_max_nusd=principal.limits.spend_day_nusd,
-        spend_month_max_nusd=principal.limits.spend_month_nusd,
-    )
-    crashpoint("ingress.before_hold")
+    held = msgspec.structs.replace(way, sizing=sizing)
+    deadline_ms = domain.hold_deadline_ms(way.deadline_ms, is_stream=is_stream)
     start_ns = clock.now_ns()
-    reply = await ask_patiently(
-        house.bus,
-        subjects.hold(subjects.journal_of(principal.account_id)),
-        command,
-        HoldOpened,
-        journey.context(),
-    )
+    kind = domain.kind_of_hold(principal, way.plan, sizing, is_stream=is_stream)
+    ready = house.ahead.take(kind, deadline_ms, clock.monotonic_s()) if kind is not None else None
+    if ready is not None:
+        journey.request_id = ready
+        journey.mark("hold", start_ns, is_remembered=True)
+        return held
+    crashpoint("ingress.before_hold")
+    reply = await _ask_for_hold(house, journey, way.plan, sizing, deadline_ms)
     journey.mark("hold", start_ns, result=reply)
     if isinstance(reply, HoldOpened):
-        return msgspec.structs.replace(way, sizing=sizing)
+        if kind is not None:
+            house.ahead.learn(kind, reply.available_nusd)
+        return held
     if reply.code == "gateway_unavailable":
         if reply.details.get("cause") == "timeout":  # it was heard: the ledger may have died before it said so
             _void(house, journey, way, "no answer")
         return refuse("ledger_unavailable", retry_after_s=1)
     return domain.credit_refusal(reply, sizing, is_stream=is_stream) if reply.code == "insufficient_credits" else reply
+
+
+async def _ask_for_hold(
+    house: House, journey: Journey, plan: Plan, sizing: domain.Sizing, deadline_ms: int
+) -> HoldOpened | Refusal:
+    principal = journey.principal
+    assert principal is not None, "who asks is known by now"
+    command = OpenHold(
+        hold_id=journey.request_id,
+        account_id=principal.account_id,
+        access_key_id=principal.access_key_id,
+        amount_nusd=sizing.amount_nusd,
+        hold_deadline_ms=deadline_ms,
+        price_version=plan.price_version,
+        models=domain.models_of(plan),
+        spend_day_max_nusd=principal.limits.spend_day_nusd,
+        spend_month_max_nusd=principal.limits.spend_month_nusd,
+    )
+    subject = subjects.hold(subjects.journal_of(principal.account_id))
+    return await ask_patiently(house.bus, subject, command, HoldOpened, journey.context())
 
 
 async def ask_patiently(

@@ -17,10 +17,13 @@ from tollway.ledger.desk import Desk
 from tollway.ledger.views import queries
 from tollway.wire import subjects
 from tollway.wire.credit import (
+    HOLDS_AT_ONCE_MAX,
     AdjustBalance,
     ExtendHold,
     GrantCredit,
+    HoldsOpened,
     OpenHold,
+    OpenHolds,
     ReverseCredit,
     UpdateAccount,
     VoidHold,
@@ -38,35 +41,79 @@ from tollway.wire.queries import (
     TransactionList,
     UsageList,
 )
-from tollway.wire.refusals import Refusal
+from tollway.wire.refusals import Refusal, refuse
 
 if TYPE_CHECKING:
     from tollway.ledger.service import Ledger
 
 ASK_OWNER_S: Final = 1.0
+_TOO_MANY: Final = refuse("validation", f"At most {HOLDS_AT_ONCE_MAX} holds are opened at once.")
 
 
 def open_hold(room: "Ledger", command: OpenHold, context: Context, respond: Respond) -> None:
-    """Decide a hold. A refusal is remembered until the hold's deadline, so that a repeat cannot turn it around."""
+    """Decide a hold, and answer when it is durable."""
     crashpoint("ledger.command_read")
     desk = room.desk_of(command.account_id)
     if desk is None or room.is_mute(respond):
         return
-    now_us = room.now_us()
-    jump_ms = 0 if room.guard.is_trusted else room.guard.jump_ms(made_at_ms(command.hold_id))
-    if jump_ms:
-        command = structs.replace(command, hold_deadline_ms=command.hold_deadline_ms - jump_ms)
-    refusal = room.trouble or _refused_already(desk, command, now_us // 1000, jump_ms)
-    decided = refusal or desk.take(command, now_us)
+    decided = room.trouble or _decided(room, desk, command, room.now_us())
     crashpoint("ledger.decided")
     if isinstance(decided, Refusal):
         room.count_hold(decided.code)
-        if refusal is None:
-            desk.remember_refusal(command.hold_id, decided, until_ms=command.hold_deadline_ms)
         respond(decided)
         return
     desk.reply(command, room.traced(command, context, respond, is_repeat=not decided))
     room.writer.wake(desk)
+
+
+def open_holds(room: "Ledger", command: OpenHolds, _context: Context, respond: Respond) -> None:
+    """Decide holds that are alike one by one, until one is refused; the reply says how many are open, and durable."""
+    desk = room.desk_of(command.account_id)
+    if desk is None or room.is_mute(respond):
+        return
+    opened, refusal = 0, room.trouble or (_TOO_MANY if len(command.hold_ids) > HOLDS_AT_ONCE_MAX else None)
+    if refusal is None:
+        opened, refusal = _open_each(room, desk, command)
+    if refusal is not None and not opened:
+        respond(refusal)
+        return
+    said = HoldsOpened(opened, balance_of(desk, command.account_id).available_nusd)
+    desk.after_commit(lambda: respond(said))
+    room.writer.wake(desk)
+
+
+def _open_each(room: "Ledger", desk: Desk, command: OpenHolds) -> tuple[int, Refusal | None]:
+    """How many were opened, and why the next was not."""
+    now_us = room.now_us()
+    for opened, hold_id in enumerate(command.hold_ids):
+        one = OpenHold(
+            hold_id=hold_id,
+            account_id=command.account_id,
+            access_key_id=command.access_key_id,
+            amount_nusd=command.amount_nusd,
+            hold_deadline_ms=command.hold_deadline_ms,
+            price_version=command.price_version,
+            models=command.models,
+        )
+        decided = _decided(room, desk, one, now_us)
+        if isinstance(decided, Refusal):
+            return opened, decided
+        room.count_hold("opened")
+    return len(command.hold_ids), None
+
+
+def _decided(room: "Ledger", desk: Desk, command: OpenHold, now_us: int) -> list[Any] | Refusal:
+    """A refusal is remembered until the hold's deadline, so that a repeat cannot turn it around."""
+    jump_ms = 0 if room.guard.is_trusted else room.guard.jump_ms(made_at_ms(command.hold_id))
+    if jump_ms:
+        command = structs.replace(command, hold_deadline_ms=command.hold_deadline_ms - jump_ms)
+    refusal = _refused_already(desk, command, now_us // 1000, jump_ms)
+    if refusal is not None:
+        return refusal
+    decided = desk.take(command, now_us)
+    if isinstance(decided, Refusal):
+        desk.remember_refusal(command.hold_id, decided, until_ms=command.hold_deadline_ms)
+    return decided
 
 
 def _refused_already(desk: Desk, command: OpenHold, now_ms: int, jump_ms: int) -> Refusal | None:
@@ -175,6 +222,7 @@ def handlers_of(journal: int) -> Sequence[Handles]:
     hold, credit = subjects.hold(journal), subjects.credit(journal)
     return (
         Handles(hold, OpenHold, open_hold, is_direct=True),
+        Handles(hold, OpenHolds, open_holds, is_direct=True),
         Handles(hold, ExtendHold, take, is_direct=True),
         Handles(hold, VoidHold, take, is_direct=True),
         Handles(credit, GrantCredit, take, is_direct=True),
