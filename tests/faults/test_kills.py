@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from tests.faults.checker import audit
+from tests.faults.checker import audit, books_of
 from tests.faults.house import House
-from tests.faults.load import Storm
+from tests.faults.load import Ask, Storm
+from tollway.wire.credit import HOLDS_AT_ONCE_MAX
 
 FROZEN_S = 17.0
 """Longer than anybody waits for a sign of life."""
@@ -43,3 +44,20 @@ def test_the_books_balance_after_one_was_frozen_until_it_counted_as_dead_and_wok
     assert storm.is_served_again()
     found = audit(house, wallets, storm.tries, stranded_max=6, may_lose_answers=name in HAND_ON)
     assert found.breaches == []
+
+
+@pytest.mark.parametrize("name", ["ingress", pytest.param("ledger", marks=pytest.mark.long)])
+def test_the_books_balance_after_kill_9_amid_holds_opened_ahead_of(name: str, house: House) -> None:
+    wallet = house.wallet(cents=100_000)
+    with Storm(house.base_url, [wallet], requests=240, rate=80, kinds=[Ask()]) as storm:
+        time.sleep(1.5)
+        pid = house.kill(name)
+        house.until_replaced(name, pid)
+        house.until_ready()
+    assert storm.is_served_again()
+    stranded_max = HOLDS_AT_ONCE_MAX if name == "ingress" else 0
+    found = audit(house, [wallet], storm.tries, stranded_max=stranded_max, may_lose_answers=name == "ingress")
+    assert found.breaches == []
+    owners = books_of(house).owners
+    unused = {hold for hold, account in owners.items() if account == wallet.account_id}
+    assert unused - {tried.request_id for tried in storm.tries}, "no hold was opened ahead"
