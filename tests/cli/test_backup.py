@@ -30,6 +30,7 @@ def data(tmp_path: Path) -> Path:
             database.execute("INSERT INTO marked VALUES (?)", (name,))
             database.commit()
     (place.root / "master.key").write_text("1:key\n")
+    (place.root / "audit.key").write_text("signs\n")
     (place.root / "outbox-default-0").mkdir()
     (place.root / "outbox-default-0" / "facts.log").write_bytes(b"facts")
     (place.root / "logs" / "auth.log").write_text("not worth saving")
@@ -50,6 +51,7 @@ def test_what_was_saved_comes_back(data: Path, tmp_path: Path) -> None:
         "journal.db", "views.db", "auth.db",
     ]  # fmt: skip
     assert (restored / "master.key").read_text() == "1:key\n"
+    assert (restored / "audit.key").read_text() == "signs\n"
     assert (restored / "outbox-default-0" / "facts.log").read_bytes() == b"facts"
     state = Place(restored).load()
     assert state is not None

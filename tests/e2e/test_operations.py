@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ def test_the_doctor_finds_what_is_not_well(tmp_path: Path, fresh: Start) -> None
     assert any("gateway" in line for line in failed)
 
 
+MADE_AGAIN = {
+    "lock",
+    "nats.conf",
+    "checkpoints.jsonl",
+    *(f"{part}.db-{kind}" for part in ("journal", "views", "auth") for kind in ("wal", "shm")),
+}
+"""What a backup may leave out; every other file of a data directory must be in it."""
+
+
 def test_a_backup_taken_while_it_runs_becomes_a_gateway_with_the_same_books(
     gateway: Gateway, fresh: Start, tmp_path: Path
 ) -> None:
@@ -56,6 +66,8 @@ def test_a_backup_taken_while_it_runs_becomes_a_gateway_with_the_same_books(
     rows, balance = gateway.usage(1), gateway.balance_nusd()
     archive = str(tmp_path / "saved.tar.gz")
     assert tollway("backup", archive, "--data", str(gateway.data)).returncode == 0
+    with tarfile.open(archive) as saved:
+        assert {path.name for path in gateway.data.iterdir() if path.is_file()} - MADE_AGAIN <= set(saved.getnames())
     restored = fresh()
     assert tollway("restore", archive, "--data", str(restored.data)).returncode == 0
     restored.start()

@@ -26,7 +26,7 @@ from tollway.cli.version import version
 
 MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("views.db", "journal.db", "auth.db")
-FILES: Final = (STATE_FILE, CREDENTIALS_FILE, "master.key", "master.pub", "auth.pepper")
+FILES: Final = (STATE_FILE, CREDENTIALS_FILE, "master.key", "master.pub", "auth.pepper", "audit.key", "audit.pub")
 OUTBOXES: Final = "outbox-*/*"
 OUTBOX: Final = re.compile(r"outbox-[\w.-]+")
 OUTBOX_FILE: Final = re.compile(r"\w[\w.-]*")

@@ -31,7 +31,7 @@ from tollway.wire.work import Beat
 
 Level = Literal["ok", "warn", "fail"]
 ROLES: Final = ("ingress", "auth", "router", "adapter", "ledger")
-PRIVATE_FILES: Final = (STATE_FILE, CREDENTIALS_FILE, "master.key", "auth.pepper", "nats.conf")
+PRIVATE_FILES: Final = (STATE_FILE, CREDENTIALS_FILE, "master.key", "auth.pepper", "audit.key", "nats.conf")
 FREE_BYTES_MIN: Final = 1 << 30
 FILES_MIN: Final = 4096
 BEATS_FOR_S: Final = 2.5
