@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,18 @@ def test_a_jump_is_not_followed_and_its_end_is_noticed(jump_s: int) -> None:
     assert clocks.go(5, 5) == 10**15 + 15_000_000
     assert clocks.go(-jump_s, 0) == 10**15 + 15_000_000
     assert clocks.guard.may_expire
+
+
+def test_a_machine_that_slept_is_still_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = GuardedClock()
+    now_ns, lived_s, slept_s = clock.now_ns, clock.lived_s, 3 * 3600
+    assert abs(lived_s() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))) < 1, (
+        "as the kernel counts sleep"
+    )
+    monkeypatch.setattr(clock, "now_ns", lambda: now_ns() + slept_s * 10**9)
+    guard.monotonic_s = lambda: lived_s() + slept_s
+    guard.now_us()
+    assert guard.may_expire
 
 
 def test_small_corrections_are_followed() -> None:

@@ -1,7 +1,8 @@
 """Time that a broken clock cannot bend: the wall clock, as long as it moves like the monotonic one.
 
 A wall clock that jumps by more than five minutes is not believed: time goes on from where it was, expiry stops and
-readiness says so. When it comes back, so does trust. Time that `now_us` gives never makes holds expire by a jump.
+readiness says so. When it comes back, so does trust. Time that `now_us` gives never makes holds expire by a jump. That
+a machine slept is no jump.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ class GuardedClock:
     def __init__(
         self,
         wall_us: Callable[[], int] = lambda: clock.now_ns() // 1000,
-        monotonic_s: Callable[[], float] = clock.monotonic_s,
+        monotonic_s: Callable[[], float] = clock.lived_s,
     ) -> None:
         self.wall_us = wall_us
         self.monotonic_s = monotonic_s
