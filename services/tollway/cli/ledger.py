@@ -19,11 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from tollway import clock
 from tollway.bus import BusError
 from tollway.cli.errors import CommandError
-from tollway.cli.journal_access import EXIT_BLIND, EXIT_WRONG, Access, Data, DatabaseUrl, Progress, access
+from tollway.cli.journal_access import EXIT_BLIND, EXIT_WRONG, Access, Data, DatabaseUrl, access, reason
 from tollway.ledger.audit import checkpoints as signed
 from tollway.ledger.audit import history, projection, repairing, replays, verifying
 from tollway.ledger.audit.keys import BadKeyError, fingerprint, read_public, read_signer
-from tollway.ledger.audit.rerating import Prices, rerate
+from tollway.ledger.audit.rerating import Prices, below_zero, rerate
 from tollway.ledger.journal.block import Block, DamagedError
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.state import canonical
@@ -42,8 +42,10 @@ def reading() -> Generator[None]:
     try:
         yield
     except (UnknownError, SQLAlchemyError) as fault:
-        raise failure(f"The database does not answer: {fault}.", EXIT_BLIND) from None
-    except (BusError, BadKeyError, OSError) as fault:
+        raise failure(f"The database cannot be read: {reason(fault.__cause__ or fault)}.", EXIT_BLIND) from None
+    except OSError as fault:
+        raise failure(f"{fault.filename or 'A file'}: {fault.strerror or type(fault).__name__}.", EXIT_BLIND) from None
+    except (BusError, BadKeyError) as fault:
         raise failure(f"{fault}.", EXIT_BLIND) from None
     except DamagedError as fault:
         raise failure(f"The journal is damaged: {fault}.", EXIT_WRONG) from None
@@ -87,9 +89,8 @@ def verify(
     """
     with reading(), access(data, database_url) as found:
         report = verifying.Report()
-        progress = Progress()
-        verifying.verify(found.journal, report, journals=chosen(journal), progress=progress)
-        progress.done()
+        verifying.verify(found.journal, report, journals=chosen(journal))
+        verifying.verify_table(found.journal, report)
         if not journal:
             _verify_checkpoints(found, report, checkpoints, key or [])
         if cross:
@@ -108,7 +109,7 @@ def _verify_checkpoints(found: Access, report: verifying.Report, file: Path | No
     """Those of the database with the key of the data directory, and those of the file with the keys given."""
     trusted = {fingerprint(one): one for one in _keys(found, keys)}
     stored = signed.read(found.journal.engine)
-    kept = _kept(file) if file else []
+    kept = _kept(file, report) if file else []
     report.checkpoints = len(stored) + len(kept)
     report.findings += signed.faults(found.journal, stored, trusted) if trusted else []
     if kept and not trusted:
@@ -116,11 +117,15 @@ def _verify_checkpoints(found: Access, report: verifying.Report, file: Path | No
     report.findings += signed.faults(found.journal, kept, trusted) if trusted else []
 
 
-def _kept(file: Path) -> list[signed.Checkpoint]:
-    try:
-        return [msgspec.json.decode(line, type=signed.Checkpoint) for line in file.read_bytes().splitlines()]
-    except msgspec.DecodeError as fault:
-        raise CommandError(f"{file} is not a file of checkpoints: {fault}.", exit_code=EXIT_BLIND) from None
+def _kept(file: Path, report: verifying.Report) -> list[signed.Checkpoint]:
+    """Those of a file; a line that is none is a finding, and the others are looked at all the same. Raises OSError."""
+    kept: list[signed.Checkpoint] = []
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            kept.append(signed.read_line(line))
+        except msgspec.DecodeError as fault:
+            report.findings.append(f"{file} line {number} is not a checkpoint: {fault}")
+    return kept
 
 
 def _keys(found: Access, keys: list[Path]) -> list[Ed25519PublicKey]:
@@ -212,13 +217,17 @@ def export(
 
 @contextmanager
 def _opened(file: Path) -> Generator[IO[bytes]]:
-    """A new file, or standard output. Raises OSError."""
+    """A new file, removed again if it cannot be finished, or standard output. Raises OSError."""
     if str(file) == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     with file.open("xb") as out:
-        yield out
+        try:
+            yield out
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
 
 
 def _lines(found: Access, journals: list[int], account: str) -> Generator[history.Line]:
@@ -236,9 +245,8 @@ def seal(
     """Verify everything and sign the heads with a key of your own. Keep the result elsewhere; writes no database."""
     with reading(), access(data, database_url) as found:
         report = verifying.Report()
-        progress = Progress()
-        whole = verifying.verify(found.journal, report, progress=progress)
-        progress.done()
+        whole = verifying.verify(found.journal, report)
+        verifying.verify_table(found.journal, report)
         if report.findings:
             conclude(False, findings=report.findings)
         heads = {number: one.head for number, one in whole.items() if one.head.seq}
@@ -282,6 +290,8 @@ def simulate(
             told = msgspec.json.decode(prices.read_bytes(), type=Prices)
         except msgspec.DecodeError as fault:
             raise CommandError(f"{prices}: {fault}.", exit_code=2) from None
+        if wrong := below_zero(told):
+            raise CommandError(f"{prices}: the price of {wrong} is below zero.", exit_code=2)
         rated = rerate(found.journal, told, account=account)
     print(f"{rated.requests} requests, {rated.repriced} with another price")
     print(f"charged ${dollars(rated.cost)}, would be ${dollars(rated.new_cost)}")

@@ -44,6 +44,17 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.body, type=Body)
 
 
+def read_line(line: bytes) -> Checkpoint:
+    """A line of an exported file; what it says can be read, too. Raises msgspec.DecodeError."""
+    read = msgspec.json.decode(line, type=Checkpoint)
+    try:
+        bytes.fromhex(read.signature)
+        _ = read.told
+    except ValueError:
+        raise msgspec.DecodeError("its signature is not hexadecimal") from None
+    return read
+
+
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """The root of a Merkle tree (RFC 6962 hashing: leaves and nodes cannot be taken for each other)."""
     if not leaves:

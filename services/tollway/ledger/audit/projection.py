@@ -1,18 +1,19 @@
 """diff-projection: the read models against a rebuild from the journal, row by row."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Connection, Engine, Table, select
 
 from tollway.ledger.journal.block import events_of, head_of
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.views.rows import Rows, add_block
 from tollway.ledger.views.store import ViewStore
-from tollway.ledger.views.tables import METADATA, PROJECTED
+from tollway.ledger.views.tables import METADATA, PROJECTED, WATERMARK
 from tollway.store.engine import open_engine
 
 SHOWN: Final = 10
@@ -35,19 +36,31 @@ class Comparison(msgspec.Struct):
 
 
 def compare(journal: JournalStore, views: ViewStore) -> Comparison:
-    """Rebuild up to the watermarks, in a temporary database, and compare. Raises DamagedError, UnknownError."""
-    marks = {number: seq for number, (seq, _) in views.watermarks().items()}
-    with tempfile.TemporaryDirectory(prefix="tollway-views-") as folder:
+    """Rebuild up to the watermarks, in a temporary database, and compare. Read models may be written meanwhile.
+
+    Raises DamagedError, UnknownError, SQLAlchemyError.
+    """
+    found = Comparison()
+    with tempfile.TemporaryDirectory(prefix="tollway-views-") as folder, _standing_still(views.engine) as live:
         engine = open_engine(f"sqlite:///{Path(folder)}/views.db", is_writer=True)
         METADATA.create_all(engine)
         rebuilt = ViewStore(engine)
-        _rebuild(journal, rebuilt, marks)
-        found = Comparison()
-        for table in PROJECTED:
-            _compare_table(found, table, views.engine, engine)
+        _rebuild(journal, rebuilt, {row.journal: row.seq for row in live.execute(select(WATERMARK))})
         rebuilt.close()
+        with engine.connect() as other:
+            for table in PROJECTED:
+                _compare_table(found, table, live, other)
         engine.dispose()
     return found
+
+
+@contextmanager
+def _standing_still(engine: Engine) -> Generator[Connection]:
+    """The read models as they are at one moment, however long one looks. Raises SQLAlchemyError."""
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
 
 
 def _rebuild(journal: JournalStore, rebuilt: ViewStore, marks: Mapping[int, int]) -> None:
@@ -65,7 +78,7 @@ def _rebuild(journal: JournalStore, rebuilt: ViewStore, marks: Mapping[int, int]
             after = head.seq
 
 
-def _compare_table(found: Comparison, table: Table, live: Engine, rebuilt: Engine) -> None:
+def _compare_table(found: Comparison, table: Table, live: Connection, rebuilt: Connection) -> None:
     """Walk both in key order: nothing is held in memory but two rows."""
     mine, theirs = _rows(table, live), _rows(table, rebuilt)
     keys = len(table.primary_key.columns)
@@ -85,17 +98,16 @@ def _compare_table(found: Comparison, table: Table, live: Engine, rebuilt: Engin
             left, right = next(mine, None), next(theirs, None)
 
 
-def _rows(table: Table, engine: Engine) -> Iterator[tuple[Any, ...]]:
+def _rows(table: Table, connection: Connection) -> Iterator[tuple[Any, ...]]:
     """Rows in the order of bytes, whatever the database's collation."""
     keys = [column.name for column in table.primary_key]
     order = [table.c[key] for key in keys]
-    if engine.dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         order = [column.collate("C") if str(column.type).startswith("VARCHAR") else column for column in order]  # type: ignore[misc]
     columns = [*(table.c[key] for key in keys), *(c for c in table.c if c.name not in keys)]
-    with engine.connect() as connection:
-        result = connection.execution_options(stream_results=True).execute(select(*columns).order_by(*order))
-        for row in result:
-            yield tuple(row)
+    query = select(*columns).order_by(*order)
+    for row in connection.execute(query, execution_options={"stream_results": True}):
+        yield tuple(row)
 
 
 def _tell(found: Comparison, table: Table, where: str, row: Any) -> None:

@@ -17,6 +17,19 @@ Prices: TypeAlias = dict[str, Price]
 _read_report: Final = msgspec.json.Decoder(ev.Report).decode
 
 
+def below_zero(prices: Prices) -> str:
+    """The first model with a price below zero; "" if there is none."""
+    return next((name for name, price in prices.items() if min(_amounts(price)) < 0), "")
+
+
+def _amounts(price: Price) -> list[int]:
+    """Every amount in a price; those that are not told count as none."""
+    rates = (price, *price.tiers, *price.services)
+    told = [amount for rate in rates for amount in (rate.input, rate.output, rate.cache_read, rate.cache_write)]
+    told += [price.reasoning, price.audio_input, price.audio_output, price.per_request]
+    return [amount or 0 for amount in told]
+
+
 class Rated(msgspec.Struct):
     """Sums over settled requests; `cost` is what the log says, before write-offs."""
 

@@ -1,18 +1,14 @@
 """Verify: every block of every journal, from the first; the copy, the checkpoints. Names what is wrong, and goes on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tollway.ledger.audit.replaying import Replay
 from tollway.ledger.journal.block import Block, DamagedError, Head
-from tollway.ledger.journal.store import JournalStore
+from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.state import State
 from tollway.wire.subjects import JOURNALS
-
-Progress = Callable[[int, int, int], None]
-"""Called now and then with journal, blocks and events so far."""
-EVERY_BLOCKS = 1000
 
 
 class Report(msgspec.Struct):
@@ -32,25 +28,23 @@ class Report(msgspec.Struct):
         return not self.findings
 
 
-def silent(_journal: int, _blocks: int, _events: int) -> None:
-    """Tell nobody."""
-
-
 def verify(
     store: JournalStore,
     report: Report,
     *,
     journals: Sequence[int] = tuple(range(JOURNALS)),
-    progress: Progress = silent,
 ) -> dict[int, Replay]:
     """Replay journals from their first block. Returns the states of those that are whole. Raises UnknownError."""
     whole: dict[int, Replay] = {}
     for journal in journals:
         replay = Replay(State(journal), Head())
         try:
-            _walk(store, replay, report, progress)
+            _walk(store, replay, report)
         except DamagedError as fault:
             report.findings.append(str(fault))
+            continue
+        except UnknownError as fault:
+            report.findings.append(_unreadable(store, replay, fault))
             continue
         report.findings += [f"journal {journal}: {what}" for what in replay.breaches()]
         report.journals += replay.head.seq > 0
@@ -58,16 +52,35 @@ def verify(
     return whole
 
 
-def _walk(store: JournalStore, replay: Replay, report: Report, progress: Progress) -> None:
+def verify_table(store: JournalStore, report: Report) -> None:
+    """What a walk cannot show: blocks outside of every journal, SQLite's file itself. Raises UnknownError."""
+    report.findings += [f"journal {journal} block {seq}: there is no such place" for journal, seq in store.strays()]
+    report.findings += [f"journal file: {fault}" for fault in store.file_faults()]
+
+
+def _unreadable(store: JournalStore, replay: Replay, fault: UnknownError) -> str:
+    """The database answers, but not for this block: that is damage. Raises UnknownError if it answers nothing."""
+    if not store.answers():
+        raise fault
+    return f"journal {replay.state.journal} block {replay.head.seq + 1}: the database cannot read it ({fault.kind})"
+
+
+def _walk(store: JournalStore, replay: Replay, report: Report) -> None:
     journal = replay.state.journal
-    while blocks := store.read(journal, after=replay.head.seq):
+    while blocks := _portion(store, journal, replay.head.seq):
         for block in blocks:
             replay.take(block)
             report.blocks += 1
             report.events += block.n
-            if report.blocks % EVERY_BLOCKS == 0:
-                progress(journal, report.blocks, report.events)
     report.roots += replay.roots
+
+
+def _portion(store: JournalStore, journal: int, after: int) -> list[Block]:
+    """The next blocks; one alone where the database cannot read many. Raises UnknownError for that one."""
+    try:
+        return store.read(journal, after=after)
+    except UnknownError:
+        return store.read(journal, after=after, limit=1)
 
 
 class CopyComparison:

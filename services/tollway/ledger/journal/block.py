@@ -137,7 +137,7 @@ def hash_of(block: Block) -> bytes:
             prev_hash=block.prev_hash,
             body=block.body,
         )
-    except struct.error:
+    except (struct.error, TypeError):  # a number out of range, a column of another type: SQLite takes any
         return b""
 
 

@@ -8,11 +8,12 @@ statement in autocommit is one transaction, so all blocks of a commit land toget
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Engine, Row, insert, select, tuple_
+from sqlalchemy import Engine, Row, insert, literal, select, text, tuple_
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tollway.ledger.journal.block import Block, Head, head_of
 from tollway.ledger.journal.tables import BLOCK
+from tollway.wire.subjects import JOURNALS
 
 READ_BLOCKS: Final = 500
 COLUMNS: Final = tuple(column.name for column in BLOCK.columns)
@@ -114,15 +115,36 @@ class JournalStore:
         query = select(BLOCK).where(BLOCK.c.journal == journal).order_by(BLOCK.c.seq.desc()).limit(1)
         return next((head_of(Block(*row)) for row in self._rows(query)), Head())
 
+    def strays(self) -> list[tuple[int, int]]:
+        """Journal and number of blocks that no journal would show: of no journal of ours, or numbered below 1.
+
+        Raises UnknownError.
+        """
+        is_stray = ~BLOCK.c.journal.between(0, JOURNALS - 1) | (BLOCK.c.seq < 1)
+        return [(row.journal, row.seq) for row in self._rows(select(BLOCK.c.journal, BLOCK.c.seq).where(is_stray))]
+
+    def answers(self) -> bool:
+        """Whether the database answers at all, whatever is wrong with a block."""
+        try:
+            return bool(self._rows(select(literal(1))))
+        except UnknownError:
+            return False
+
+    def file_faults(self) -> list[str]:
+        """What SQLite finds wrong with its own file, rows and index beside each other. Raises UnknownError."""
+        if self.engine.dialect.name != "sqlite":
+            return []
+        return [str(row[0]) for row in self._rows(text("PRAGMA integrity_check(10)")) if row[0] != "ok"]
+
     def _rows(self, query: Any) -> list[Row[Any]]:
         try:
             with self.engine.connect() as connection:
                 return list(connection.execute(query).all())
-        except SQLAlchemyError as fault:
+        except (SQLAlchemyError, UnicodeDecodeError) as fault:  # the latter from a file with broken letters
             raise UnknownError(_kind(fault)) from fault
 
 
-def _kind(fault: SQLAlchemyError) -> str:
+def _kind(fault: SQLAlchemyError | UnicodeDecodeError) -> str:
     return type(fault.orig if isinstance(fault, DBAPIError) else fault).__name__
 
 
