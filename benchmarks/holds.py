@@ -153,30 +153,44 @@ def past(store: JournalStore, journal: int, events: int, seconds: float) -> Past
     write_history(store, journal, events)
     desk, replay = read_back(store, journal)
     hot = accounts_of(journal)[:1]
-    return Past(replay.events, replay, in_rounds(store, {journal: desk}, [hot], seconds))
+    return Past(replay.events, replay, in_rounds(store, {journal: desk}, [(hot, False)], seconds))
 
 
 def loads(store: JournalStore, seconds: float) -> list[Load]:
-    """A hot account and accounts spread over all journals, alone and in a crowd."""
+    """A hot account and accounts spread over all journals, with holds alone and settled, alone and in a crowd."""
     desks = {journal: desk for journal, desk in new_desks().items() if journal not in PAST_JOURNALS}
     spread = [account for account in accounts_of_journals(SPREAD) if journal_of(account) in desks]
-    return in_rounds(store, desks, [spread[:1], spread], seconds)
+    whose = (spread[:1], spread)
+    return in_rounds(store, desks, [(accounts, settling) for accounts in whose for settling in (False, True)], seconds)
 
 
-def in_rounds(store: JournalStore, desks: Desks, whose: list[list[str]], seconds: float) -> list[Load]:
-    """Each of these loads for so long altogether."""
-    cases = [(accounts, concurrency) for accounts in whose for concurrency in CONCURRENCIES]
+def in_rounds(store: JournalStore, desks: Desks, kinds: list[tuple[list[str], bool]], seconds: float) -> list[Load]:
+    """Each of these loads (whose accounts, settled or not) for so long altogether."""
+    cases = [(accounts, concurrency, settling) for accounts, settling in kinds for concurrency in CONCURRENCIES]
     rounds: list[list[Run]] = [[] for _ in cases]
     for _ in range(ROUNDS):
-        for (accounts, concurrency), runs in zip(cases, rounds, strict=True):
-            runs.append(measure(store, desks, accounts, concurrency=concurrency, seconds=seconds / ROUNDS))
+        for (accounts, concurrency, is_settling), runs in zip(cases, rounds, strict=True):
+            run = measure(
+                store, desks, accounts, concurrency=concurrency, seconds=seconds / ROUNDS, is_settling=is_settling
+            )
+            runs.append(run)
     return [Load(runs) for runs in rounds]
 
 
 def table(report: Report) -> str:
     """As text that is also Markdown."""
     head = "; ".join(f"{name} {value}" for name, value in report.machine.items())
-    columns = ("database", "holds on", "callers", "holds/s", "p50 ms", "p99 ms", "CPU µs each", "fdatasync p50/p99 ms")
+    columns = (
+        "database",
+        "holds on",
+        "settled",
+        "callers",
+        "holds/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs each",
+        "fdatasync ms",
+    )
     rows = [row for one in report.databases for row in _rows(one)]
     replays = [row for one in report.databases for row in _replays(one)]
     goal = f"{GOAL_EVENTS_PER_S:,}"
@@ -195,7 +209,7 @@ def _rows(one: Measured) -> Iterator[tuple[str, ...]]:
 
 def _row(database: str, what: str, run: Run, synced: str) -> tuple[str, ...]:
     figures = (f"{run.holds_per_s:,.0f}", f"{run.p50_ms:.2f}", f"{run.p99_ms:.2f}", f"{run.cpu_us:.0f}")
-    return (database, what, str(run.concurrency), *figures, synced)
+    return (database, what, "too" if run.is_settling else "no", str(run.concurrency), *figures, synced)
 
 
 def _replays(one: Measured) -> Iterator[tuple[str, ...]]:

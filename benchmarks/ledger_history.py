@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.ledger_room import CREDIT_NUSD, KEY
+from benchmarks.ledger_room import CREDIT_NUSD, KEY, usage_fact
 from tollway import clock
 from tollway.ledger.desk import Desk
 from tollway.ledger.journal.block import Block, Head, chain, head_of
@@ -13,9 +13,7 @@ from tollway.ledger.journal.reading import load
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.state import State
 from tollway.wire.credit import GrantCredit, OpenHold
-from tollway.wire.plan import Price
 from tollway.wire.subjects import journal_of
-from tollway.wire.usage import Attempt, Usage, UsageFact
 
 ACCOUNTS: Final = 100
 STEP_US: Final = 5_000
@@ -23,7 +21,6 @@ STEP_US: Final = 5_000
 REQUESTS_PER_BLOCK: Final = 16
 BLOCKS_PER_APPEND: Final = 64
 HOLD_NUSD: Final = 10_000_000
-PRICE: Final = Price(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -83,40 +80,7 @@ def _taken(desk: Desk) -> list[Block]:
 def _request(desk: Desk, account: str, number: int, now_us: int) -> None:
     hold, now_ms = f"rq_{number:026d}", now_us // 1000
     desk.take(OpenHold(hold, account, KEY, HOLD_NUSD, now_ms + 60_000, "2026-11-20", ("openai:gpt-4o",)), now_us)
-    desk.take(_fact(hold, account, now_ms), now_us)
-
-
-def _fact(hold: str, account: str, now_ms: int) -> UsageFact:
-    served = Attempt(
-        id=f"{int(hold[3:]):016x}",
-        number=1,
-        provider="openai",
-        provider_name="OpenAI",
-        model="gpt-4o",
-        model_name="GPT-4o",
-        key_source="managed",
-        started_at_ms=now_ms - 900,
-        duration_ms=900,
-        retry_action="succeeded",
-        completion="succeeded",
-        is_served=True,
-        status=200,
-    )
-    usage = Usage(tokens_input=412, tokens_output=180, tokens_cache_read=128)
-    return UsageFact(
-        hold_id=hold,
-        account_id=account,
-        access_key_id=KEY,
-        outbox="ob",
-        outcome="complete",
-        certainty="reported",
-        usage=usage,
-        attempts=[served],
-        ended_at_ms=now_ms,
-        is_managed=True,
-        price=PRICE,
-        price_version="2026-11-20",
-    )
+    desk.take(usage_fact(hold, account, now_ms), now_us)
 
 
 def read_back(store: JournalStore, journal: int) -> tuple[Desk, Replay]:

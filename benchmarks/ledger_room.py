@@ -27,19 +27,26 @@ from tollway.ledger.writer import Writer
 from tollway.store import migrate
 from tollway.store.engine import open_engine
 from tollway.wire.credit import GrantCredit, HoldOpened, OpenHold
+from tollway.wire.plan import Price
 from tollway.wire.subjects import JOURNALS, journal_of
+from tollway.wire.usage import Attempt, Usage, UsageFact
 
 KEY: Final = "aigk_bench"
 CREDIT_NUSD: Final = 10**15
-HOLD_NUSD: Final = 1_000
+HOLD_NUSD: Final = 4_000_000
+PRICE: Final = Price(input=2_500_000_000, output=10_000_000_000, cache_read=1_250_000_000)
 DEADLINE_MS: Final = 600_000
 WARM_SHARE: Final = 0.2
 Desks: TypeAlias = dict[int, Desk]
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One load: durable holds a second, milliseconds from command to reply, CPU of the process per hold."""
+    """One load: durable holds a second, milliseconds from command to reply, CPU of the process per hold.
 
+    `is_settling`: each hold was settled from a usage fact, too, and that is durable as well.
+    """
+
+    is_settling: bool
     concurrency: int
     accounts: int
     holds: int
@@ -85,7 +92,8 @@ class Room:
         self.desks = desks
         self.trouble = None
         self.refused = 0
-        self.now_us = GuardedClock().now_us
+        self.guard = GuardedClock()
+        self.now_us = self.guard.now_us
         self.writer = Writer(
             store,
             on_committed=lambda _: None,
@@ -111,6 +119,39 @@ class Room:
         return respond
 
 
+def usage_fact(hold: str, account: str, now_ms: int) -> UsageFact:
+    """What an adapter tells of an ordinary answer."""
+    served = Attempt(
+        id="00f067aa0ba902b7",
+        number=1,
+        provider="openai",
+        provider_name="OpenAI",
+        model="gpt-4o",
+        model_name="GPT-4o",
+        key_source="managed",
+        started_at_ms=now_ms - 900,
+        duration_ms=900,
+        retry_action="succeeded",
+        completion="succeeded",
+        is_served=True,
+        status=200,
+    )
+    return UsageFact(
+        hold_id=hold,
+        account_id=account,
+        access_key_id=KEY,
+        outbox="ob",
+        outcome="complete",
+        certainty="reported",
+        usage=Usage(tokens_input=412, tokens_output=180, tokens_cache_read=128),
+        attempts=[served],
+        ended_at_ms=now_ms,
+        is_managed=True,
+        price=PRICE,
+        price_version="2026-11-20",
+    )
+
+
 async def _grant(room: Room, accounts: Sequence[str]) -> None:
     for account in accounts:
         desk = room.desk_of(account)
@@ -120,8 +161,8 @@ async def _grant(room: Room, accounts: Sequence[str]) -> None:
     await room.writer.settle_down()
 
 
-async def _caller(room: Any, account: str, until: float, taken: list[float]) -> None:
-    """Ask for one hold after the other, each once the last one is durable."""
+async def _caller(room: Any, account: str, until: float, taken: list[float], *, is_settling: bool) -> None:
+    """Ask for one hold after the other, each once the last one is durable. Nobody waits for a settlement."""
     loop = asyncio.get_running_loop()
     while time.perf_counter() < until:
         deadline = clock.now_ms() + DEADLINE_MS
@@ -132,28 +173,40 @@ async def _caller(room: Any, account: str, until: float, taken: list[float]) -> 
         said = await answered
         taken.append(time.perf_counter() - began)
         assert isinstance(said, HoldOpened), said
+        if is_settling:
+            desk = room.desk_of(account)
+            desk.take(usage_fact(command.hold_id, account, clock.now_ms()), room.now_us())
+            room.writer.wake(desk, is_urgent=False)
 
 
-async def _load(room: Room, accounts: Sequence[str], concurrency: int, seconds: float) -> list[float]:
+async def _load(
+    room: Room, accounts: Sequence[str], concurrency: int, seconds: float, *, is_settling: bool
+) -> list[float]:
     taken: list[float] = []
     until = time.perf_counter() + seconds
-    await asyncio.gather(*(_caller(room, accounts[n % len(accounts)], until, taken) for n in range(concurrency)))
+    callers = (
+        _caller(room, accounts[n % len(accounts)], until, taken, is_settling=is_settling) for n in range(concurrency)
+    )
+    await asyncio.gather(*callers)
+    await room.writer.settle_down()
     return taken
 
 
-async def _measure(store: JournalStore, desks: Desks, accounts: Sequence[str], concurrency: int, seconds: float) -> Run:
+async def _measure(
+    store: JournalStore, desks: Desks, accounts: Sequence[str], concurrency: int, seconds: float, *, is_settling: bool
+) -> Run:
     room = Room(store, desks)
     keeper = WalKeeper(store.engine)
     keeper.start()
     await _grant(room, accounts)
-    await _load(room, accounts, concurrency, seconds * WARM_SHARE)
+    await _load(room, accounts, concurrency, seconds * WARM_SHARE, is_settling=is_settling)
     began, cpu = time.perf_counter(), time.process_time()
-    taken = sorted(await _load(room, accounts, concurrency, seconds))
+    taken = sorted(await _load(room, accounts, concurrency, seconds, is_settling=is_settling))
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     await asyncio.to_thread(room.writer.stop)
     await asyncio.to_thread(keeper.stop)
     figures = (len(taken) / took, quantile_ms(taken, 0.5), quantile_ms(taken, 0.99), cpu / len(taken) * 1e6)
-    return Run(concurrency, len(accounts), len(taken), *figures)
+    return Run(is_settling, concurrency, len(accounts), len(taken), *figures)
 
 
 def new_desks() -> Desks:
@@ -161,9 +214,17 @@ def new_desks() -> Desks:
     return {journal: Desk(journal, State(journal), Head(), epoch=1) for journal in range(JOURNALS)}
 
 
-def measure(store: JournalStore, desks: Desks, accounts: Sequence[str], *, concurrency: int, seconds: float) -> Run:
+def measure(
+    store: JournalStore,
+    desks: Desks,
+    accounts: Sequence[str],
+    *,
+    concurrency: int,
+    seconds: float,
+    is_settling: bool = False,
+) -> Run:
     """Load these accounts for so long, after a fifth of it to get warm; the desks go on from run to run."""
-    return uvloop.run(_measure(store, desks, accounts, concurrency, seconds))
+    return uvloop.run(_measure(store, desks, accounts, concurrency, seconds, is_settling=is_settling))
 
 
 def sqlite_url(directory: Path) -> str:

@@ -40,6 +40,17 @@ def test_every_hold_that_is_counted_is_in_the_journal(tmp_path: Path) -> None:
     }
 
 
+def test_every_hold_that_is_settled_is_charged_in_the_journal(tmp_path: Path) -> None:
+    store, desks, accounts = open_journal(sqlite_url(tmp_path)), new_desks(), accounts_of_journals(4)
+    run = measure(store, desks, accounts, concurrency=8, seconds=0.2, is_settling=True)
+    states = {journal: load(store, journal)[0] for journal in map(journal_of, accounts)}
+    close_journal(store)
+    assert run.holds > 0
+    assert not any(state.holds for state in states.values())
+    assert all(account.charged for state in states.values() for account in state.accounts.values())
+    assert [list(breaches(state)) for state in states.values()] == [[]] * 4
+
+
 def test_a_past_is_as_long_as_it_should_be_and_its_books_balance(tmp_path: Path) -> None:
     store = open_journal(sqlite_url(tmp_path))
     write_history(store, 40, 1000)
@@ -62,7 +73,7 @@ def test_a_database_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_the_table_has_a_line_for_every_load(tmp_path: Path) -> None:
     one = measured("sqlite", sqlite_url(tmp_path), tmp_path, 0.09, 1500)
     shown = table(Report({"load before": "0.1"}, [one]))
-    assert shown.count("| sqlite") == len(one.loads) + sum(len(past.loads) for past in one.pasts) + 1 == 9
+    assert shown.count("| sqlite") == len(one.loads) + sum(len(past.loads) for past in one.pasts) + 1 == 13
 
 
 def test_a_hold_does_the_same_work_whatever_the_past(tmp_path: Path) -> None:
