@@ -179,6 +179,8 @@ async def test_requests_that_follow_closely_travel_under_holds_opened_ahead(stre
     used = set(ids) & ready
     assert used
     assert {hold.hold_id for hold in street.neighbours.holds} | used == set(ids)
+    amounts = {command.amount_nusd for command in street.neighbours.ahead}
+    assert {work.hold_amount_nusd for work in street.neighbours.works if work.request_id in used} == amounts
 
 
 async def test_a_key_with_a_money_limit_asks_for_every_hold_by_itself(street: Street) -> None:

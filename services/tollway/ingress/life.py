@@ -222,26 +222,25 @@ async def _afford(house: House, journey: Journey, way: Admitted) -> Admitted | R
 
 async def _hold(house: House, journey: Journey, way: Admitted, tokens_input: int) -> Admitted | Refusal:
     principal, is_stream = way.principal, way.intake.is_stream
-    sizing = domain.size(
+    sizing = journey.sizing = domain.size(
         way.plan.candidates, way.intake, principal.settings, journey.door.surface, tokens_input=tokens_input
     )
-    journey.sizing = sizing
-    held = msgspec.structs.replace(way, sizing=sizing)
     deadline_ms = domain.hold_deadline_ms(way.deadline_ms, is_stream=is_stream)
     start_ns = clock.now_ns()
     kind = domain.kind_of_hold(principal, way.plan, sizing, is_stream=is_stream)
     ready = house.ahead.take(kind, deadline_ms, clock.monotonic_s()) if kind is not None else None
-    if ready is not None:
+    if kind is not None and ready is not None:
         journey.request_id = ready
+        journey.sizing = msgspec.structs.replace(sizing, amount_nusd=kind.amount_nusd)
         journey.mark("hold", start_ns, is_remembered=True)
-        return held
+        return msgspec.structs.replace(way, sizing=journey.sizing)
     crashpoint("ingress.before_hold")
     reply = await _ask_for_hold(house, journey, way.plan, sizing, deadline_ms)
     journey.mark("hold", start_ns, result=reply)
     if isinstance(reply, HoldOpened):
         if kind is not None:
             house.ahead.learn(kind, reply.available_nusd)
-        return held
+        return msgspec.structs.replace(way, sizing=sizing)
     if reply.code == "gateway_unavailable":
         if reply.details.get("cause") == "timeout":  # it was heard: the ledger may have died before it said so
             _void(house, journey, way, "no answer")
