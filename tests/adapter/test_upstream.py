@@ -265,6 +265,45 @@ async def test_outside_addresses_need_tls() -> None:
     assert await _refused(upstream, "http://plain.example/v1", reach) == "address_refused"
 
 
+async def test_a_kept_connection_that_ended_before_the_request_arrived_is_replaced(upstream: Upstream) -> None:
+    """The provider ends it while the request is on its way: its kernel never took all of it, so nobody can bill it."""
+    heads: list[bytes] = []
+    replaced = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while len(heads) < 3:
+            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head)
+            if len(heads) == 2:
+                writer.write_eof()
+                await replaced.wait()
+                break
+            await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            writer.write(OK)
+        replaced.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=4096)
+    there = target_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", reach=ANYWHERE)
+    for body in (b"{}", b"x" * 16_000_000):
+        answer = await upstream.call(there, "/chat", {}, body, connect_s=2)
+        assert await answer.whole(upstream.larder) == b"ok"
+    assert len(heads) == 3
+    server.close()
+
+
+async def test_a_request_that_arrived_is_not_sent_again(upstream: Upstream) -> None:
+    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(provider.requests) > 1:
+            raise ConnectionError
+        writer.write(OK)
+
+    async with RawProvider(script) as provider:
+        assert await fetch(upstream, provider) == (200, b"ok")
+        assert await trouble(upstream, provider) == "cut"
+        assert len(provider.requests) == 2
+
+
 async def test_large_answers_share_what_they_may_take_together(upstream: Upstream) -> None:
     huge = b"y" * (connection.LARGE_TOGETHER_BYTES_MAX // 4)
     large = b"y" * (2 * connection.LARGE_BYTES)

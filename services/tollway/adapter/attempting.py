@@ -27,7 +27,7 @@ from tollway.wire.work import Head, Work
 
 HELD_BYTES_MAX: Final = 256 * 1024
 TAIL_BYTES: Final = 8 * 1024
-GAP_LATE_S: Final = 0.04
+GAP_LATE_S: Final = 0.02
 ERROR_BYTES_MAX: Final = 256 * 1024
 NEVER_MS: Final = 2**62
 """The deadline is for a stream's first content; a stream that goes on has had it."""

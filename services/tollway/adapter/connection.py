@@ -8,7 +8,10 @@ import asyncio
 import select
 import zlib
 from collections.abc import Awaitable, Callable
+from fcntl import ioctl
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
+from sys import byteorder
+from termios import TIOCOUTQ
 from typing import Any, Final, Literal, cast
 
 import httptools
@@ -32,7 +35,6 @@ REST_BYTES_MAX: Final = 16 * 1024
 REST_S: Final = 1.0
 INFLATE_STEP_BYTES: Final = 256 * 1024
 IDLE_S_MAX: Final = 55.0
-IDLE_UNCHECKED_S: Final = 1.0
 
 
 class UpstreamError(Exception):
@@ -288,6 +290,7 @@ class Link(asyncio.BufferedProtocol):
         "_is_lasting",
         "_is_paused",
         "_is_silent",
+        "_is_unheard",
         "_on_idle",
         "_on_lost",
         "_parser",
@@ -306,7 +309,7 @@ class Link(asyncio.BufferedProtocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = self._unshown_bytes = 0
         self._is_headed = self._is_delimited = self._is_complete = self._is_paused = self.is_lost = False
-        self._is_silent, self._is_lasting = True, False
+        self._is_silent, self._is_unheard, self._is_lasting = True, False, False
         self.idle_since_s = 0.0
 
     # what the pool does
@@ -326,11 +329,9 @@ class Link(asyncio.BufferedProtocol):
         return answer
 
     def is_fresh(self, now_s: float) -> bool:
-        """Whether a resting connection may be used again: an old one that is readable was closed, or says nonsense."""
+        """Whether a resting connection may be used again: one that is readable was closed, or says nonsense."""
         if self.is_lost or self._transport is None or now_s - self.idle_since_s > IDLE_S_MAX:
             return False
-        if now_s - self.idle_since_s < IDLE_UNCHECKED_S:
-            return True
         sock: socket | None = self._transport.get_extra_info("socket")
         poll = select.poll()
         poll.register(-1 if sock is None else sock.fileno(), select.POLLIN | select.POLLHUP)
@@ -387,6 +388,13 @@ class Link(asyncio.BufferedProtocol):
             self._fail(error)
         return None
 
+    def eof_received(self) -> bool:
+        """A provider that ends a resting connection just when it is used again has not got the request."""
+        self._is_unheard = self._is_silent and self._answer is not None and _has_unheard(self._transport)
+        if self._is_unheard:
+            self.hang_up()  # else the rest of the request is waited for
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         self._on_lost(self)
@@ -394,7 +402,7 @@ class Link(asyncio.BufferedProtocol):
             if self._is_headed and not self._is_delimited and exc is None:
                 self._finish(is_kept=False)
             else:
-                self._fail(_cut(is_silent=self._is_silent))
+                self._fail(_unheard() if self._is_unheard else _cut(is_silent=self._is_silent))
 
     # what the parser tells
 
@@ -458,6 +466,21 @@ def _long_head() -> UpstreamError:
 
 def _nonsense() -> UpstreamError:
     return UpstreamError("malformed", "the answer is not HTTP")
+
+
+def _has_unheard(transport: asyncio.Transport | None) -> bool:
+    """Whether bytes that were sent have not reached the other side's kernel."""
+    sock: socket | None = transport.get_extra_info("socket") if transport is not None else None
+    if sock is None:
+        return False
+    try:
+        return int.from_bytes(ioctl(sock.fileno(), TIOCOUTQ, bytes(4)), byteorder) > 0
+    except OSError:
+        return False
+
+
+def _unheard() -> UpstreamError:
+    return UpstreamError("connect", "the provider closed the connection before the request arrived")
 
 
 def _cut(*, is_silent: bool) -> UpstreamError:

@@ -117,16 +117,14 @@ class Upstream:
         Raises ValueError if path or headers could not be sent as they are.
         """
         head = _head(target, path, headers, len(body))
-        link = self._rested(target) or await self._connected(target, connect_s)
-        answer = link.send(head, body)
-        if on_sent is not None:
-            on_sent()
-        try:
-            await answer.begun()
-        except BaseException:
-            answer.close()
-            raise
-        return answer
+        rested = self._rested(target)
+        if rested is not None:
+            try:
+                return await _asked(rested, head, body, on_sent)
+            except UpstreamError as error:
+                if error.trouble != "connect":
+                    raise
+        return await _asked(await self._connected(target, connect_s), head, body, on_sent)
 
     @property
     def connections(self) -> int:
@@ -225,6 +223,19 @@ class Upstream:
             raise ConnectionResetError("closed at once")
         self._links.add(link)
         return link
+
+
+async def _asked(link: Link, head: bytes, body: bytes, on_sent: Callable[[], None] | None) -> Answer:
+    """The answer, when its head has come. Trouble `connect`: the request did not reach the provider."""
+    answer = link.send(head, body)
+    if on_sent is not None:
+        on_sent()
+    try:
+        await answer.begun()
+    except BaseException:
+        answer.close()
+        raise
+    return answer
 
 
 def _origin(target: Target) -> _Origin:
