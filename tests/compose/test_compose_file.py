@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 FIVE = ("ingress", "auth", "router", "adapter", "ledger")
-PUBLISHED = {"ingress", "jaeger", "prometheus"}
-OUTSIDE = {"ingress", "adapter", "jaeger", "prometheus"}
+PUBLISHED = {"ingress", "jaeger", "prometheus", "grafana"}
+OUTSIDE = {"ingress", "adapter", "jaeger", "prometheus", "grafana"}
 WITH_DATABASE = {"auth", "ledger", "migrate", "account", "cli"}
 SECRETS_OF = {"account": "cli"}
 

@@ -42,15 +42,15 @@ def test_gauges_are_set_or_read_when_scraped() -> None:
 
 def test_histograms_count_a_value_in_every_bucket_that_holds_it() -> None:
     board = Board()
-    cell = board.histogram("tollway_block_commands")
+    cell = board.histogram("tollway_commit_blocks")
     for value in (1, 2, 2.5, 600):
         cell.observe(value)
-    assert sample(board, "tollway_block_commands_bucket", le="1.0") == 1
-    assert sample(board, "tollway_block_commands_bucket", le="2") == 2
-    assert sample(board, "tollway_block_commands_bucket", le="512") == 3
-    assert sample(board, "tollway_block_commands_bucket", le="+Inf") == 4
-    assert sample(board, "tollway_block_commands_count") == 4
-    assert sample(board, "tollway_block_commands_sum") == 605.5
+    assert sample(board, "tollway_commit_blocks_bucket", le="1.0") == 1
+    assert sample(board, "tollway_commit_blocks_bucket", le="2") == 2
+    assert sample(board, "tollway_commit_blocks_bucket", le="512") == 3
+    assert sample(board, "tollway_commit_blocks_bucket", le="+Inf") == 4
+    assert sample(board, "tollway_commit_blocks_count") == 4
+    assert sample(board, "tollway_commit_blocks_sum") == 605.5
 
 
 def test_labels_beyond_the_bound_are_counted_together_and_none_is_lost() -> None:

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,12 @@ def test_every_metric_in_the_sources_is_declared_and_of_its_kind() -> None:
     assert wrong == []
 
 
+def test_every_declared_metric_is_recorded_somewhere() -> None:
+    table = ROOT / "libs" / "tollway" / "telemetry" / "metrics.py"
+    words = {text(node) for path in SOURCES if path != table for node in ast.walk(ast.parse(path.read_text()))}
+    assert [name for name in METRICS if name not in words] == []
+
+
 def exposed() -> set[str]:
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     ours = {name + suffix for name, metric in METRICS.items() for suffix in suffixes[metric.kind]}
@@ -149,6 +157,17 @@ def test_alerts_and_dashboards_ask_only_for_metrics_and_labels_there_are(express
     assert metrics or "up{" in expression
     assert metrics <= exposed()
     assert named <= labels
+
+
+def test_alerts_pass_their_own_tests() -> None:
+    """Each is silent while all is well and speaks when it must; by Prometheus's own tool where there is one."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on this machine")
+    ended = subprocess.run(
+        [promtool, "test", "rules", "alerts.test.yml"], cwd=OBSERVABILITY, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("path", sorted(OBSERVABILITY.rglob("*.y*ml")), ids=lambda path: path.name)

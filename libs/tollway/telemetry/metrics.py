@@ -45,7 +45,6 @@ METRICS: Final[dict[str, Metric]] = {
     "tollway_bus_connected": Metric("gauge", "1 while the link to the bus is up"),
     "tollway_spans": Metric("counter", "Spans by fate: exported, remembered, kept", ("fate",)),
     "tollway_telemetry_dropped": Metric("counter", "Names that are not declared, so not reported", ("what",)),
-    "tollway_log_lines": Metric("counter", "Log lines written", ("level",)),
     # ingress
     "tollway_requests": Metric("counter", "Requests by surface, status and outcome", ("surface", "status", "outcome")),
     "tollway_requests_in_flight": Metric("gauge", "Requests begun and not ended"),
@@ -87,7 +86,6 @@ METRICS: Final[dict[str, Metric]] = {
     "tollway_outbox_syncs": Metric("counter", "fdatasync calls of the outbox"),
     "tollway_outbox_sync_seconds": Metric("histogram", "What one takes", (), _STAGE_SECONDS),
     "tollway_credit_stalls": Metric("counter", "Times a slow client stopped the reading from its provider"),
-    "tollway_providers_cooling": Metric("gauge", "Credentials and models that are out for a while"),
     # ledger
     "tollway_holds": Metric("counter", "Decisions on holds", ("outcome",)),
     "tollway_holds_open": Metric("gauge", "Holds neither settled nor voided"),
@@ -95,9 +93,8 @@ METRICS: Final[dict[str, Metric]] = {
     "tollway_voided": Metric("counter", "Holds ended without a charge", ("reason",)),
     "tollway_charged_nusd": Metric("counter", "Charges, nano-dollars"),
     "tollway_blocks": Metric("counter", "Blocks committed"),
-    "tollway_block_commands": Metric("histogram", "Commands per block", (), _BATCH),
+    "tollway_commit_blocks": Metric("histogram", "Blocks per commit", (), _BATCH),
     "tollway_commit_seconds": Metric("histogram", "What a commit takes", (), _STAGE_SECONDS),
-    "tollway_ledger_height": Metric("gauge", "Height of the journal", ("journal",)),
     "tollway_relay_lag": Metric("gauge", "Blocks not yet on the LEDGER stream"),
     "tollway_views_lag": Metric("gauge", "Blocks not yet in the read models"),
     "tollway_ledger_halted": Metric("gauge", "1 if the ledger refuses to go on, because something does not add up"),

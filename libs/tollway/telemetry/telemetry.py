@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
@@ -77,6 +78,7 @@ class Telemetry:
         self._stop_metrics: Callable[[], None] | None = None
         self._spans = {fate: self.counter("tollway_spans", fate) for fate in ("exported", "remembered", "kept")}
         self._remembered = self._spans["remembered"]
+        self.gauge("tollway_build_info", metadata.version("tollway")).set(1)
 
     # --- spans -------------------------------------------------------------------------------------------------------
 

@@ -373,7 +373,11 @@ class Ledger:
 
     def _found(self, journal: int, why: str) -> None:
         """The auditor found something; it tells so from its thread."""
-        self._loop.call_soon_threadsafe(self._halt, journal, why)
+        self._loop.call_soon_threadsafe(self._condemn, journal, why)
+
+    def _condemn(self, journal: int, why: str) -> None:
+        self.telling.found()
+        self._halt(journal, why)
 
     def _broken(self, desk: Desk, fault: Exception) -> None:
         """A bug stopped a decision halfway: the journal is read again from its log, which has nothing of it."""

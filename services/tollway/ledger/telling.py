@@ -23,6 +23,7 @@ class Telling:
         self._blocks = telemetry.counter("tollway_blocks")
         self._commits = telemetry.histogram("tollway_commit_seconds")
         self._charged = telemetry.counter("tollway_charged_nusd")
+        self._together = telemetry.histogram("tollway_commit_blocks")
 
     def hold(self, outcome: str) -> None:
         """A hold was refused."""
@@ -32,6 +33,11 @@ class Telling:
         """A commit returned."""
         self._commits.observe(took_s)
         self._blocks.add(blocks)
+        self._together.observe(blocks)
+
+    def found(self) -> None:
+        """The auditor found a journal that does not add up."""
+        self._telemetry.counter("tollway_audit_findings", "journal").add()
 
     def bug(self, fault: Exception) -> None:
         """Something that only a bug could break has broken."""
