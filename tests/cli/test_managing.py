@@ -91,6 +91,19 @@ def test_a_configuration_takes_its_rules_from_a_file(terminal: Terminal, tmp_pat
     refusal = terminal.refused("configs", "delete", made["id"])
     assert key["id"] in str(refusal)
     assert refusal.exit_code == 2
+    options = (
+        "--connect-timeout",
+        "2s",
+        "--strategy",
+        "cheapest",
+        "--retry-same-candidate",
+        "never",
+        "--rescue-streams",
+    )
+    changed = terminal.read("configs", "settings", *options)
+    words = ("connectTimeout", "strategy", "retrySameCandidate", "rescueStreams")
+    assert [changed[word] for word in words] == ["2s", "cheapest", "never", True]
+    terminal.read("configs", "settings", *options[:2], "--strategy", "ordered", "--no-rescue-streams")
     settings = terminal.read("configs", "settings", "--total-timeout", "45s", "--max-input-tokens", "1000")
     assert (settings["totalTimeout"], settings["maxInputTokens"]) == ("45s", 1000)
 

@@ -180,7 +180,15 @@ async def test_settings_begin_with_the_defaults_and_remember_durations(api: http
     first = (await api.get("/gateway-config")).json()
     assert (first["totalTimeout"], first["perRequestTimeout"]) == ("2m", "1m")
     assert (first["maxInputTokens"], first["metadata"]) == (None, None)
-    body = {"totalTimeout": "1m30s", "perRequestTimeout": "1500ms", "maxInputTokens": 1000, "metadata": "m"}
+    body = {
+        "totalTimeout": "1m30s",
+        "perRequestTimeout": "1500ms",
+        "connectTimeout": "2s",
+        "rescueStreams": True,
+        "maxInputTokens": 1000,
+        "metadata": "m",
+    }
+    assert (first["connectTimeout"], first["rescueStreams"]) == ("5s", False)
     patched = (await api.patch("/gateway-config", json=body)).json()
     assert {name: patched[name] for name in body} == {**body, "perRequestTimeout": "1.5s"}
     cleared = {"totalTimeout": None, "maxInputTokens": None, "metadata": None}

@@ -154,6 +154,7 @@ class GatewaySettings(Face, frozen=True, kw_only=True, omit_defaults=True, tag="
     attempt_timeout_s: float | None = None
     first_token_timeout_s: float | None = None
     chunk_gap_timeout_s: float | None = None
+    connect_timeout_s: float | None = None
     tokens_input_max: int | UnsetType | None = UNSET
     tokens_output_max: int | UnsetType | None = UNSET
     retry_same_candidate: RetrySame | None = None
@@ -372,6 +373,7 @@ class SettingsChanges(msgspec.Struct, frozen=True, tag_field="kind", tag="settin
     attempt_timeout_s: Seconds | UnsetType | None = UNSET
     first_token_timeout_s: Seconds | UnsetType | None = UNSET
     chunk_gap_timeout_s: Seconds | UnsetType | None = UNSET
+    connect_timeout_s: Seconds | UnsetType | None = UNSET
     tokens_input_max: Count | UnsetType | None = UNSET
     tokens_output_max: Count | UnsetType | None = UNSET
     retry_same_candidate: RetrySame | UnsetType | None = UNSET

@@ -20,6 +20,11 @@ RouterFile = Annotated[
     Path | None, typer.Option(help='Routing rules as JSON, {"rules": [...]}; - reads the standard input.')
 ]
 Duration = Annotated[str | None, typer.Option(help="Such as 30s or 2m ('null': the default).")]
+RetrySame = Annotated[
+    str | None, typer.Option(help="When one candidate may be tried twice: never, retry-after or transient.")
+]
+Strategy = Annotated[str | None, typer.Option(help="The order of candidates, such as ordered or cheapest.")]
+Rescue = Annotated[bool | None, typer.Option(help="Go on with a broken stream on the next model that can.")]
 Tokens = Annotated[str | None, typer.Option(help="A number ('null': no cap).")]
 
 
@@ -87,6 +92,12 @@ def delete(id: str) -> None:  # noqa: A002
 def settings(
     total_timeout: Duration = None,
     per_request_timeout: Duration = None,
+    first_token_timeout: Duration = None,
+    chunk_gap_timeout: Duration = None,
+    connect_timeout: Duration = None,
+    retry_same_candidate: RetrySame = None,
+    strategy: Strategy = None,
+    rescue_streams: Rescue = None,
     max_input_tokens: Tokens = None,
     max_output_tokens: Tokens = None,
     as_json: AsJson = False,
@@ -96,6 +107,12 @@ def settings(
         [
             ("totalTimeout", total_timeout),
             ("perRequestTimeout", per_request_timeout),
+            ("firstTokenTimeout", first_token_timeout),
+            ("chunkGapTimeout", chunk_gap_timeout),
+            ("connectTimeout", connect_timeout),
+            ("retrySameCandidate", retry_same_candidate),
+            ("strategy", strategy),
+            ("rescueStreams", rescue_streams),
             ("maxInputTokens", _count(max_input_tokens)),
             ("maxOutputTokens", _count(max_output_tokens)),
         ]

@@ -29,10 +29,12 @@ _NAMES: Final = {
     "per_request_timeout": "attempt_timeout_s",
     "first_token_timeout": "first_token_timeout_s",
     "chunk_gap_timeout": "chunk_gap_timeout_s",
+    "connect_timeout": "connect_timeout_s",
     "max_input_tokens": "tokens_input_max",
     "max_output_tokens": "tokens_output_max",
     "metadata": "metadata",
     "retry_same_candidate": "retry_same_candidate",
+    "rescue_streams": "is_rescue_allowed",
     "strategy": "strategy",
 }
 """The API's words and the bus's."""
@@ -40,7 +42,7 @@ RetrySame = Literal["never", "retry-after", "transient"]
 
 
 class GatewayConfigPatch(Asked):
-    """Absent leaves. null: of a timeout or word, back to the platform's default; of a cap, no cap."""
+    """Absent leaves. null: of a timeout, word or switch, back to the platform's default; of a cap, no cap."""
 
     total_timeout: Duration | None = None
     per_request_timeout: Duration | None = None
@@ -49,7 +51,9 @@ class GatewayConfigPatch(Asked):
     metadata: Metadata | None = None
     first_token_timeout: Duration | None = None
     chunk_gap_timeout: Duration | None = None
+    connect_timeout: Duration | None = None
     retry_same_candidate: RetrySame | None = None
+    rescue_streams: bool | None = None
     strategy: Literal["ordered", "cheapest", "fastest", "weighted", "least-errors"] | None = None
 
 
@@ -65,7 +69,9 @@ class GatewayConfigShown(Shown):
     metadata: str | None
     first_token_timeout: str
     chunk_gap_timeout: str
+    connect_timeout: str
     retry_same_candidate: RetrySame
+    rescue_streams: bool
     strategy: str
 
 
@@ -136,6 +142,8 @@ def _show(face: AnyFace, desk: Desk, path: str) -> GatewayConfigShown:
         metadata=face.metadata,
         first_token_timeout=write_duration(face.first_token_timeout_s or _OURS.first_token_timeout_s),
         chunk_gap_timeout=write_duration(face.chunk_gap_timeout_s or _OURS.chunk_gap_timeout_s),
+        connect_timeout=write_duration(face.connect_timeout_s or _OURS.connect_timeout_s),
         retry_same_candidate=face.retry_same_candidate or _OURS.retry_same_candidate,
+        rescue_streams=bool(face.is_rescue_allowed),
         strategy=face.strategy or _OURS.strategy,
     )
