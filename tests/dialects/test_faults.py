@@ -218,7 +218,7 @@ def test_a_google_key_is_a_key() -> None:
 def test_a_code_that_is_a_number_is_no_code_word() -> None:
     body = json.dumps(google(503, "UNAVAILABLE", "busy")).encode()
     error = json.loads(made("openai_chat", "gemini").fault(503, {}, body, now_ms=NOW_MS).body)["error"]
-    assert (error["code"], error["type"]) == (None, "UNAVAILABLE")
+    assert (error["code"], error["type"]) == (None, "service_unavailable_error")
 
 
 def test_anthropic_s_type_follows_the_status_where_the_provider_s_says_nothing() -> None:

@@ -41,6 +41,7 @@ Feature = Literal[
     "one_call_of_one_tool",
     "tool_result_media",
     "tool_result_error",
+    "custom_tools",
     "other_tools",
     # sampling
     "temperature",
@@ -110,7 +111,8 @@ FEATURES: Final[dict[Feature, Described]] = {
     "one_call_of_one_tool": Described("dropped", "no parallel calls of the one function that must be called"),
     "tool_result_media": Described("refused", "images and files in tool results"),
     "tool_result_error": Described("dropped", "the error mark of a tool result (its text stays)"),
-    "other_tools": Described("refused", "hosted, custom and deprecated tools"),
+    "custom_tools": Described("refused", "custom tools, calls and results (free text instead of JSON)"),
+    "other_tools": Described("refused", "hosted and deprecated tools"),
     "temperature": Described("refused", "temperature up to 1"),
     "temperature_above_1": Described("refused", "temperature above 1"),
     "top_p": Described("refused", "top_p"),

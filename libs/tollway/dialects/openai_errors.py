@@ -23,6 +23,12 @@ _TYPES: Final = {
 }
 
 
+_WORDS: Final = frozenset(
+    {*_TYPES.values(), "api_error", "server_error", "requests", "tokens", "billing_error", "not_found_error"}
+)
+"""Type words that clients of OpenAI may know; another dialect's are said by the status."""
+
+
 class _Error(msgspec.Struct):
     message: str
     type: str | None
@@ -45,7 +51,7 @@ def write_error(status: int, said: Said, request_id: str) -> bytes:
     """An error body."""
     error: dict[str, str | None] = {
         "message": said.message,
-        "type": said.kind or _TYPES.get(status, "api_error"),
+        "type": said.kind if said.kind in _WORDS else _TYPES.get(status, "api_error"),
         "param": said.param,
         "code": said.code or None,
     }

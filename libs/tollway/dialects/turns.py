@@ -24,6 +24,12 @@ def call_names(messages: Iterable[chat.Message]) -> dict[str, str]:
     return {part.id: part.name for message in messages for part in message.parts if isinstance(part, chat.ToolCall)}
 
 
+def custom_calls(messages: Iterable[chat.Message]) -> frozenset[str]:
+    """The ids of calls of custom tools: their results are of another type in some dialects."""
+    parts = (part for message in messages for part in message.parts)
+    return frozenset(part.id for part in parts if isinstance(part, chat.ToolCall) and part.is_custom)
+
+
 def text_of(parts: Iterable[chat.Part]) -> str:
     """The text in these parts, without separators."""
     return "".join(part.text for part in parts if isinstance(part, chat.Text))

@@ -64,12 +64,15 @@ class Thinking(msgspec.Struct, frozen=True, tag=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag=True):
-    """The model calls a function. `arguments` is JSON text as the model wrote it, which may be broken JSON."""
+    """The model calls a tool. `arguments` is JSON text as the model wrote it, which may be broken JSON; the free text
+    of a custom tool.
+    """
 
     id: str
     name: str
     arguments: str = ""
     cache: Cache | None = None
+    is_custom: bool = False
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag=True):
@@ -102,14 +105,23 @@ class Message(msgspec.Struct, frozen=True):
 # -- the rest of a request ---------------------------------------------------------------------------------------------
 
 
+class Grammar(msgspec.Struct, frozen=True):
+    """What the text for a custom tool has to look like; `syntax` is "lark" or "regex"."""
+
+    syntax: str
+    definition: str
+
+
 class Tool(msgspec.Struct, frozen=True):
-    """A function on offer; `parameters` is a JSON schema, untouched."""
+    """A function on offer; `parameters` is a JSON schema, untouched. A custom tool takes free text instead."""
 
     name: str
     description: str = ""
     parameters: msgspec.Raw = NOTHING
     is_strict: bool | None = None
     cache: Cache | None = None
+    is_custom: bool = False
+    grammar: Grammar | None = None
 
 
 ChoiceMode = Literal["auto", "none", "required", "named"]

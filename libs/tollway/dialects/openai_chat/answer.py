@@ -8,8 +8,7 @@ import msgspec
 from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
-from tollway.dialects.openai_chat import thoughts
-from tollway.dialects.openai_chat.request_reader import read_arguments
+from tollway.dialects.openai_chat import thoughts, tools
 from tollway.dialects.openai_chat.schema import ANSWERS, USAGE, Answer, Call, Choice, Delta
 from tollway.dialects.reading import is_given, present
 from tollway.dialects.usage import read_figures, served_as
@@ -118,7 +117,8 @@ def _list_bytes(content: list[Any] | None) -> int:
 
 def _call_bytes(call: Call) -> int:
     if call.function is None:
-        return len(call.custom) if len(call.custom) != 4 else 0
+        custom = call.custom
+        return len((custom.name or "").encode()) + len((custom.input or "").encode()) if custom is not None else 0
     arguments = call.function.arguments
     text = arguments if isinstance(arguments, str) else ""
     return len((call.function.name or "").encode()) + len(text.encode())
@@ -168,10 +168,8 @@ def _read_parts(delta: Delta) -> Iterable[chat.Part]:
     yield from read_content(delta.content)
     if delta.refusal:
         yield chat.Refused(delta.refusal)
-    for number, call in enumerate(delta.tool_calls or ()):
-        if call.function is not None:
-            call_id = call.id or f"call_{number}"
-            yield chat.ToolCall(call_id, call.function.name or "", read_arguments(call.function.arguments))
+    calls = (tools.read_call(call, number) for number, call in enumerate(delta.tool_calls or ()))
+    yield from (call for call in calls if call is not None)
 
 
 def _read_thought(delta: Delta) -> list[chat.Thinking]:
@@ -240,7 +238,7 @@ def _write_choice(choice: chat.Choice, index: int) -> dict[str, object]:
 def _write_message(parts: tuple[chat.Part, ...]) -> dict[str, object]:
     text = "".join(part.text for part in parts if isinstance(part, chat.Text))
     refused = "".join(part.text for part in parts if isinstance(part, chat.Refused))
-    calls = [_write_call(part) for part in parts if isinstance(part, chat.ToolCall)]
+    calls = [tools.write_call(part) for part in parts if isinstance(part, chat.ToolCall)]
     return {
         "role": "assistant",
         "content": text or None,
@@ -248,10 +246,6 @@ def _write_message(parts: tuple[chat.Part, ...]) -> dict[str, object]:
         **thoughts.write_answer(parts),
         **({"tool_calls": calls} if calls else {}),
     }
-
-
-def _write_call(call: chat.ToolCall) -> dict[str, object]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def write_usage(usage: Usage | None) -> dict[str, object] | None:

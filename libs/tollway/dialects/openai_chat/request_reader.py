@@ -7,8 +7,8 @@ import msgspec
 
 from tollway.dialects import media, turns
 from tollway.dialects.bodies import Fields
-from tollway.dialects.features import Feature, Use, one_call
-from tollway.dialects.openai_chat import schema, thoughts
+from tollway.dialects.features import Feature, Use
+from tollway.dialects.openai_chat import schema, thoughts, tools
 from tollway.dialects.reading import (
     Reading,
     TopLevel,
@@ -62,9 +62,9 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
     messages = tuple(_read_message(message, f"messages[{i}]", uses) for i, message in enumerate(request.messages))
     conversation = chat.Conversation(
         messages=turns.join_tool_turns(messages),
-        tools=tuple(_read_tools(request, uses)),
-        tool_choice=_read_tool_choice(request, uses),
-        is_parallel=_read_parallel(request, uses),
+        tools=tools.read_tools(request, uses),
+        tool_choice=tools.read_choice(request.tool_choice, uses),
+        is_parallel=tools.read_parallel(request, uses),
         format=_read_format(request, uses),
         reasoning=_read_reasoning(request, uses),
         sampling=_read_sampling(request, uses),
@@ -110,21 +110,17 @@ def _read_answered(message: schema.Message, path: str, uses: Uses) -> tuple[chat
     refused = [chat.Refused(message.refusal)] if message.refusal else []
     if refused:
         uses.append(Use("assistant_refusal", f"{path}.refusal"))
-    calls = [_read_call(call, f"{path}.tool_calls[{i}]", uses) for i, call in enumerate(message.tool_calls or ())]
-    return (*thought, *said, *refused, *calls)
+    return (*thought, *said, *refused, *_read_calls(message, path, uses))
 
 
-def _read_call(call: schema.Call, path: str, uses: Uses) -> chat.ToolCall:
-    uses.append(Use("tools" if call.function is not None else "other_tools", path))
-    function = call.function or schema.Function()
-    return chat.ToolCall(call.id or "", function.name or "", read_arguments(function.arguments))
-
-
-def read_arguments(arguments: object) -> str:
-    """JSON text; some providers send the object."""
-    if arguments is None:
-        return ""
-    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+def _read_calls(message: schema.Message, path: str, uses: Uses) -> list[chat.ToolCall]:
+    calls: list[chat.ToolCall] = []
+    for number, given in enumerate(message.tool_calls or ()):
+        call = tools.read_call(given)
+        feature = "other_tools" if call is None else "custom_tools" if call.is_custom else "tools"
+        uses.append(Use(feature, f"{path}.tool_calls[{number}]"))
+        calls += [msgspec.structs.replace(call, id=given.id or "")] if call is not None else []
+    return calls
 
 
 def _read_result(message: schema.Message, path: str, uses: Uses) -> tuple[chat.Part, ...]:
@@ -209,51 +205,6 @@ _READ_PART: Final[dict[str, Callable[[schema.Part, str, Uses], chat.Text | chat.
     "file": _read_file,
     "refusal": _read_refused,
 }
-
-
-def _read_tools(request: schema.Request, uses: Uses) -> list[chat.Tool]:
-    tools: list[chat.Tool] = []
-    for number, tool in enumerate(request.tools or ()):
-        function = tool.function
-        uses.append(Use("tools" if function is not None else "other_tools", f"tools[{number}]"))
-        if function is not None:
-            cache = read_cache(tool.cache_control, f"tools[{number}].cache_control", uses)
-            tools.append(_read_tool(function, number, uses, cache))
-    return tools
-
-
-def _read_tool(function: schema.FunctionSpec, number: int, uses: Uses, cache: chat.Cache | None) -> chat.Tool:
-    if function.strict:
-        uses.append(Use("tool_strict", f"tools[{number}].function.strict"))
-    parameters = function.parameters if is_given(function.parameters) else chat.NOTHING
-    return chat.Tool(function.name, function.description or "", parameters, function.strict, cache)
-
-
-def _read_tool_choice(request: schema.Request, uses: Uses) -> chat.ToolChoice | None:
-    choice = request.tool_choice
-    if choice is None:
-        return None
-    if isinstance(choice, schema.ToolChoice):
-        named = choice.function
-        uses.append(Use("tool_choice_named" if named is not None else "other_tools", "tool_choice"))
-        return chat.ToolChoice("named", named.name) if named is not None else None
-    mode = _MODES.get(choice)
-    uses.append(Use("tool_choice" if mode is not None else "other_tools", "tool_choice"))
-    return chat.ToolChoice(mode) if mode is not None else None
-
-
-_MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "none": "none", "required": "required"}
-
-
-def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
-    if request.parallel_tool_calls is False and request.tools:
-        uses.append(one_call("parallel_tool_calls", is_of_one_tool=_is_one_demanded(request)))
-    return request.parallel_tool_calls
-
-
-def _is_one_demanded(request: schema.Request) -> bool:
-    is_named = isinstance(request.tool_choice, schema.ToolChoice)
-    return is_named or (request.tool_choice == "required" and len(request.tools or ()) == 1)
 
 
 def _read_format(request: schema.Request, uses: Uses) -> chat.Format | None:

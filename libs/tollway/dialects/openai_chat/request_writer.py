@@ -6,8 +6,8 @@ from typing import Final
 from tollway.dialects import media, turns
 from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature
-from tollway.dialects.openai_chat import thoughts
-from tollway.dialects.reading import is_given, object_schema, present
+from tollway.dialects.openai_chat import thoughts, tools
+from tollway.dialects.reading import is_given, present
 from tollway.dialects.thinking import nearest
 from tollway.wire import chat
 
@@ -15,8 +15,8 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
     {
         "system", "developer", "message_name", "image_url", "image_data", "image_detail", "audio_input", "file_data",
         "file_id", "assistant_refusal", "tools", "tool_strict", "tool_choice", "tool_choice_named",
-        "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media", "temperature", "temperature_above_1",
-        "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "stop_space", "choices", "logprobs",
+        "custom_tools", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media", "temperature",
+        "temperature_above_1", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "stop_space", "choices", "logprobs",
         "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
     }
 )  # fmt: skip
@@ -30,8 +30,8 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
     fields = present(
         model=target.model_sent,
         messages=[turn for message in conversation.messages for turn in _write_message(message, target)],
-        tools=[_write_tool(tool, target) for tool in conversation.tools] or None,
-        tool_choice=_write_tool_choice(conversation.tool_choice) if conversation.tools else None,
+        tools=[tools.write_tool(tool, target) for tool in conversation.tools] or None,
+        tool_choice=tools.write_choice(conversation),
         parallel_tool_calls=conversation.is_parallel if conversation.tools else None,
         response_format=_write_format(conversation.format),
         reasoning_effort=_write_effort(conversation.reasoning, target),
@@ -123,18 +123,13 @@ _WRITE_MEDIA: Final[dict[str, Callable[[chat.Media], dict[str, object]]]] = {
 def _write_answered(message: chat.Message, target: Target) -> dict[str, object]:
     said = tuple(part for part in message.parts if isinstance(part, chat.Text))
     refused = "".join(part.text for part in message.parts if isinstance(part, chat.Refused))
-    calls = [_write_call(part) for part in message.parts if isinstance(part, chat.ToolCall)]
+    calls = [tools.write_call(part, empty="{}") for part in message.parts if isinstance(part, chat.ToolCall)]
     return {
         "role": "assistant",
         "content": _write_content(said, target) if said else None,
         **present(refusal=refused or None, tool_calls=calls or None, name=message.name or None),
         **(thoughts.write_request(message.parts) if "thinking" in target.carries else {}),
     }
-
-
-def _write_call(call: chat.ToolCall) -> dict[str, object]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
 
 
 def _write_results(message: chat.Message, target: Target) -> list[dict[str, object]]:
@@ -147,26 +142,6 @@ def _write_results(message: chat.Message, target: Target) -> list[dict[str, obje
     if seen:
         written.append({"role": "user", "content": [_write_part(part, target) for part in seen]})
     return written
-
-
-def _write_tool(tool: chat.Tool, target: Target) -> dict[str, object]:
-    function = present(
-        name=tool.name,
-        description=tool.description or None,
-        parameters=object_schema(tool.parameters) if is_given(tool.parameters) else None,
-        strict=tool.is_strict,
-    )
-    cache = tool.cache if "cache_control" in target.carries else None
-    marked = {} if cache is None else {"cache_control": present(type="ephemeral", ttl=cache.ttl or None)}
-    return {"type": "function", "function": function, **marked}
-
-
-def _write_tool_choice(choice: chat.ToolChoice | None) -> object:
-    if choice is None:
-        return None
-    if choice.mode == "named":
-        return {"type": "function", "function": {"name": choice.name}}
-    return choice.mode
 
 
 def _write_format(form: chat.Format | None) -> object:

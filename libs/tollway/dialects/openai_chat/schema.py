@@ -59,6 +59,13 @@ class Function(msgspec.Struct):
     arguments: Any = None
 
 
+class CustomCall(msgspec.Struct):
+    """A call's custom tool, and its text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class Call(msgspec.Struct):
     """A tool call, whole or a delta of one."""
 
@@ -66,7 +73,7 @@ class Call(msgspec.Struct):
     type: str | None = None
     function: Function | None = None
     index: int | None = None
-    custom: msgspec.Raw = NULL
+    custom: CustomCall | None = None
     extra_content: msgspec.Raw = NULL
 
 
@@ -96,25 +103,68 @@ class FunctionSpec(msgspec.Struct):
     strict: bool | None = None
 
 
+class Grammar(msgspec.Struct):
+    """What a custom tool's text has to look like."""
+
+    syntax: str
+    definition: str
+
+
+class CustomFormat(msgspec.Struct):
+    """`text` or `grammar`."""
+
+    type: str
+    grammar: Grammar | None = None
+
+
+class CustomSpec(msgspec.Struct):
+    """What a custom tool takes."""
+
+    name: str
+    description: str | None = None
+    format: CustomFormat | None = None
+
+
 class Tool(msgspec.Struct):
     """A tool on offer."""
 
     type: str
     function: FunctionSpec | None = None
+    custom: CustomSpec | None = None
     cache_control: msgspec.Raw = NULL
 
 
-class ChoiceFunction(msgspec.Struct):
-    """The name of a function that must be called."""
+class ToolName(msgspec.Struct):
+    """The name of a tool that must or may be called."""
 
     name: str
 
 
-class ToolChoice(msgspec.Struct):
-    """A named tool."""
+class NamedTool(msgspec.Struct):
+    """A tool by its name."""
 
     type: str
-    function: ChoiceFunction | None = None
+    function: ToolName | None = None
+    custom: ToolName | None = None
+
+    @property
+    def name(self) -> str:
+        """The tool's; "" for tools of other types."""
+        named = self.function or self.custom
+        return named.name if named is not None else ""
+
+
+class AllowedTools(msgspec.Struct):
+    """Some of the tools, of which one may (`auto`) or must (`required`) be called."""
+
+    mode: str
+    tools: list[NamedTool]
+
+
+class ToolChoice(NamedTool):
+    """A named tool, or some of them."""
+
+    allowed_tools: AllowedTools | None = None
 
 
 class JsonSchema(msgspec.Struct):

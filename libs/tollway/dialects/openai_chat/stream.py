@@ -7,7 +7,7 @@ import msgspec
 from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
-from tollway.dialects.openai_chat import answer, thoughts
+from tollway.dialects.openai_chat import answer, thoughts, tools
 from tollway.dialects.openai_chat.schema import ANSWERS, Answer, Call, Choice, Delta
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given, present
@@ -90,19 +90,17 @@ class _ChoiceReader:
         return events
 
     def _call(self, call: Call) -> list[chat.Event]:
-        function = call.function
-        if function is None:
-            return []
         number = call.index if call.index is not None else len(self._calls)
-        arguments = answer.read_arguments(function.arguments)
+        read = tools.read_call(call, number)
+        if read is None:
+            return []
         events: list[chat.Event] = []
         if number not in self._calls:
             self._calls.add(number)
-            part = chat.ToolCall(call.id or f"call_{number}", function.name or "")
-            events += self._parts.more(("call", number), part)
+            events += self._parts.more(("call", number), msgspec.structs.replace(read, arguments=""))
         elif not self._parts.is_open(("call", number)):
             raise msgspec.DecodeError("a delta of a tool call that was complete")
-        return [*events, self._parts.added(arguments)] if arguments else events
+        return [*events, self._parts.added(read.arguments)] if read.arguments else events
 
 
 class Reader:
@@ -184,9 +182,7 @@ class Writer:
         match event.part:
             case chat.ToolCall() as call:
                 index = self._calls[event.choice, event.number] = sum(key[0] == event.choice for key in self._calls)
-                function = {"name": call.name, "arguments": ""}
-                opened = {"index": index, "id": call.id, "type": "function", "function": function}
-                delta: dict[str, object] = {"tool_calls": [opened]}
+                delta: dict[str, object] = {"tool_calls": [{"index": index, **tools.write_call(call)}]}
                 return begun + self._chunk(event.choice, delta)
             case chat.Thinking(is_redacted=True):
                 return begun + self._thought(event.choice, event.number)
@@ -201,9 +197,9 @@ class Writer:
 
     def _added(self, event: chat.Added) -> bytes:
         match self._fold.kind(event.choice, event.number):
-            case chat.ToolCall():
+            case chat.ToolCall() as call:
                 index = self._calls[event.choice, event.number]
-                delta: dict[str, object] = {"tool_calls": [{"index": index, "function": {"arguments": event.text}}]}
+                delta: dict[str, object] = {"tool_calls": [{"index": index, **tools.write_more(call, event.text)}]}
             case chat.Thinking():
                 delta = {"reasoning_content": event.text}
             case chat.Refused():

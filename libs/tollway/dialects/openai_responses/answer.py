@@ -8,11 +8,12 @@ import msgspec
 from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
+from tollway.dialects.openai_responses import tools
 from tollway.dialects.openai_responses.items import write_item
 from tollway.dialects.openai_responses.request_reader import read_reasoning
-from tollway.dialects.openai_responses.request_writer import write_format, write_tool_choice
+from tollway.dialects.openai_responses.request_writer import write_format
 from tollway.dialects.openai_responses.schema import ANSWERS, USAGE, Answer, Glimpse, Item
-from tollway.dialects.reading import is_given, present
+from tollway.dialects.reading import is_given
 from tollway.dialects.usage import read_figures, served_as
 from tollway.wire import chat
 from tollway.wire.usage import Usage
@@ -78,7 +79,7 @@ def read_stop(response: Answer | Glimpse, *, is_calling: bool) -> chat.StopReaso
 def _written_bytes(item: Item) -> int:
     content = item.content if isinstance(item.content, list) else []
     texts = ((part.text or "") + (part.refusal or "") for part in (*content, *(item.summary or ())))
-    return sum(len(text.encode()) for text in (*texts, item.name or "", item.arguments or ""))
+    return sum(len(text.encode()) for text in (*texts, item.name or "", item.arguments or "", item.input or ""))
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -119,6 +120,8 @@ def _read_item(item: Item) -> Iterable[chat.Part]:
                 yield chat.Refused(part.refusal or "") if part.type == "refusal" else chat.Text(part.text or "")
         case "function_call":
             yield chat.ToolCall(item.call_id or item.id or "", item.name or "", item.arguments or "")
+        case "custom_tool_call":
+            yield chat.ToolCall(item.call_id or item.id or "", item.name or "", item.input or "", is_custom=True)
         case "reasoning":
             yield read_reasoning(item)
         case _:
@@ -176,21 +179,10 @@ def _echo(asked: chat.Conversation) -> dict[str, object]:
         "store": False,
         "temperature": asked.sampling.temperature,
         "text": {"format": write_format(asked.format) or {"type": "text"}},
-        "tool_choice": write_tool_choice(asked.tool_choice) or "auto",
-        "tools": [_echo_tool(tool) for tool in asked.tools],
+        "tool_choice": tools.write_choice(asked) or "auto",
+        "tools": [tools.echo_tool(tool) for tool in asked.tools],
         "top_p": asked.sampling.top_p,
         "truncation": "disabled",
-    }
-
-
-def _echo_tool(tool: chat.Tool) -> dict[str, object]:
-    parameters = tool.parameters if is_given(tool.parameters) else None
-    return {
-        "type": "function",
-        "name": tool.name,
-        "parameters": parameters,
-        "strict": tool.is_strict,
-        **present(description=tool.description or None),
     }
 
 

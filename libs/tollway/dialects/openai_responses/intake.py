@@ -29,6 +29,8 @@ _ITEM_FIELDS: Final = {
     "message": ("role", "content"),
     "function_call": ("call_id", "name", "arguments"),
     "function_call_output": ("call_id", "output"),
+    "custom_tool_call": ("call_id", "name", "input"),
+    "custom_tool_call_output": ("call_id", "output"),
 }
 """Item types, and the fields that each cannot be without."""
 

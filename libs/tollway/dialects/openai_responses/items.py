@@ -16,7 +16,8 @@ _PREFIX: Final[Mapping[type[chat.Part], str]] = {chat.Thinking: "rs", chat.ToolC
 
 def item_id(answer_id: str, part: chat.Part, number: int) -> str:
     """Ids are made of the answer's id, so that a stream and its whole answer agree."""
-    return f"{_PREFIX.get(type(part), 'msg')}_{answer_id}_{number}"
+    is_custom = isinstance(part, chat.ToolCall) and part.is_custom
+    return f"{'ctc' if is_custom else _PREFIX.get(type(part), 'msg')}_{answer_id}_{number}"
 
 
 def write_item(
@@ -35,13 +36,20 @@ def write_item(
             content = [] if is_open else [write_content(part, tokens)]
             return {"type": "message", "role": "assistant", **head, "content": content}
         case chat.ToolCall():
-            call = {"call_id": part.id, "name": part.name, "arguments": part.arguments}
-            return {"type": "function_call", **head, **call}
+            return {**head, **write_call(part)}
         case chat.Thinking():
             summary = [] if is_open or not part.text else [write_summary(part.text)]
             return {"type": "reasoning", **head, "summary": summary, **present(encrypted_content=_token(part))}
         case _:
             raise TypeError(f"an answer has no {type(part).__name__}")
+
+
+def write_call(call: chat.ToolCall, *, empty: str = "") -> dict[str, object]:
+    """A call, without its item's id. `empty`: what stands for no arguments."""
+    if call.is_custom:
+        return {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": call.arguments}
+    arguments = call.arguments or empty
+    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
 
 
 def _token(part: chat.Thinking) -> str | None:

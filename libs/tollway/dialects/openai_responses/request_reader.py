@@ -8,14 +8,13 @@ import msgspec
 
 from tollway.dialects import media, turns
 from tollway.dialects.bodies import Fields
-from tollway.dialects.features import Use, one_call
-from tollway.dialects.openai_responses import schema
+from tollway.dialects.features import Use
+from tollway.dialects.openai_responses import schema, tools
 from tollway.dialects.openai_responses.schema import INCLUDE_LOGPROBS, NAME
 from tollway.dialects.reading import (
     Reading,
     TopLevel,
     Uses,
-    is_given,
     read_cache,
     read_verbosity,
     top_level_uses,
@@ -59,9 +58,9 @@ def read_request(body: bytes, fields: Fields) -> Reading | Refusal:
         uses.append(Use("verbosity", "text.verbosity"))
     conversation = chat.Conversation(
         messages=_read_input(request, uses),
-        tools=tuple(_read_tools(request, uses)),
-        tool_choice=_read_tool_choice(request, uses),
-        is_parallel=_read_parallel(request, uses),
+        tools=tools.read_tools(request, uses),
+        tool_choice=tools.read_choice(request.tool_choice, uses),
+        is_parallel=tools.read_parallel(request, uses),
         format=_read_format(config.format, uses),
         reasoning=_read_reasoning(request, uses),
         sampling=chat.Sampling(request.temperature, request.top_p),
@@ -127,6 +126,12 @@ def _read_call(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
     return chat.Message("assistant", (chat.ToolCall(item.call_id or "", item.name or "", item.arguments or ""),))
 
 
+def _read_custom_call(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
+    uses.append(Use("custom_tools", path))
+    call = chat.ToolCall(item.call_id or "", item.name or "", item.input or "", is_custom=True)
+    return chat.Message("assistant", (call,))
+
+
 def _read_output(item: schema.Item, path: str, uses: Uses) -> chat.Message | None:
     uses.append(Use("tools", path))
     parts = _read_content(item.output, f"{path}.output", uses)
@@ -160,6 +165,8 @@ _READ_ITEM: Final[dict[str, Callable[[schema.Item, str, Uses], chat.Message | No
     "message": _read_message,
     "function_call": _read_call,
     "function_call_output": _read_output,
+    "custom_tool_call": _read_custom_call,
+    "custom_tool_call_output": _read_output,
     "reasoning": _read_reasoned,
 }
 
@@ -228,46 +235,6 @@ _READ_PART: Final[dict[str, Callable[[schema.Content, str, Uses], chat.Text | ch
     "input_image": _read_image,
     "input_file": _read_file,
 }
-
-
-def _read_tools(request: schema.Request, uses: Uses) -> list[chat.Tool]:
-    tools: list[chat.Tool] = []
-    for number, tool in enumerate(request.tools or ()):
-        is_function = tool.type == "function"
-        uses.append(Use("tools" if is_function else "other_tools", f"tools[{number}]"))
-        if tool.strict:
-            uses.append(Use("tool_strict", f"tools[{number}].strict"))
-        if is_function:
-            parameters = tool.parameters if is_given(tool.parameters) else chat.NOTHING
-            tools.append(chat.Tool(tool.name or "", tool.description or "", parameters, tool.strict))
-    return tools
-
-
-def _read_tool_choice(request: schema.Request, uses: Uses) -> chat.ToolChoice | None:
-    choice = request.tool_choice
-    if choice is None:
-        return None
-    if isinstance(choice, schema.ToolChoice):
-        is_function = choice.type == "function"
-        uses.append(Use("tool_choice_named" if is_function else "other_tools", "tool_choice"))
-        return chat.ToolChoice("named", choice.name or "") if is_function else None
-    mode = _MODES.get(choice)
-    uses.append(Use("tool_choice" if mode is not None else "other_tools", "tool_choice"))
-    return chat.ToolChoice(mode) if mode is not None else None
-
-
-_MODES: Final[dict[str, chat.ChoiceMode]] = {"auto": "auto", "none": "none", "required": "required"}
-
-
-def _read_parallel(request: schema.Request, uses: Uses) -> bool | None:
-    if request.parallel_tool_calls is False and request.tools:
-        uses.append(one_call("parallel_tool_calls", is_of_one_tool=_is_one_demanded(request)))
-    return request.parallel_tool_calls
-
-
-def _is_one_demanded(request: schema.Request) -> bool:
-    is_named = isinstance(request.tool_choice, schema.ToolChoice)
-    return is_named or (request.tool_choice == "required" and len(request.tools or ()) == 1)
 
 
 def _read_format(given: schema.Format | None, uses: Uses) -> chat.Format | None:

@@ -1,13 +1,14 @@
 """Requests of OpenAI responses, written from a conversation."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tollway.dialects import media, turns
 from tollway.dialects.dialect import Target, Written
 from tollway.dialects.features import Feature
+from tollway.dialects.openai_responses import items, tools
 from tollway.dialects.openai_responses.schema import INCLUDE_LOGPROBS, INCLUDE_REASONING, NAME
-from tollway.dialects.reading import is_given, object_schema, present
+from tollway.dialects.reading import is_given, present
 from tollway.dialects.signatures import own_value
 from tollway.dialects.thinking import nearest
 from tollway.wire import chat
@@ -16,7 +17,7 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
     {
         "system", "developer", "image_url", "image_data", "image_file_id", "image_detail", "file_data", "file_url",
         "file_id", "assistant_refusal", "thinking_signature", "tools", "tool_strict", "tool_choice",
-        "tool_choice_named", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media",
+        "tool_choice_named", "custom_tools", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media",
         "temperature", "temperature_above_1",
         "top_p", "logprobs", "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
         "metadata",
@@ -26,15 +27,15 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
 
 def write_request(conversation: chat.Conversation, target: Target) -> Written:
     """The provider's request."""
-    sampling = conversation.sampling
+    sampling, custom = conversation.sampling, turns.custom_calls(conversation.messages)
     include = [INCLUDE_REASONING] if conversation.reasoning is not None else []
     if conversation.logprobs is not None:
         include.append(INCLUDE_LOGPROBS)
     fields = present(
         model=target.model_sent,
-        input=[item for message in conversation.messages for item in _write_message(message)],
-        tools=[_write_tool(tool) for tool in conversation.tools] or None,
-        tool_choice=write_tool_choice(conversation.tool_choice) if conversation.tools else None,
+        input=[item for message in conversation.messages for item in _write_message(message, custom)],
+        tools=[tools.write_tool(tool) for tool in conversation.tools] or None,
+        tool_choice=tools.write_choice(conversation),
         parallel_tool_calls=conversation.is_parallel if conversation.tools else None,
         text=present(format=write_format(conversation.format), verbosity=conversation.verbosity or None) or None,
         reasoning=_write_reasoning(conversation.reasoning, target),
@@ -51,12 +52,12 @@ def write_request(conversation: chat.Conversation, target: Target) -> Written:
     return Written(fields)
 
 
-def _write_message(message: chat.Message) -> list[dict[str, object]]:
+def _write_message(message: chat.Message, custom: Collection[str]) -> list[dict[str, object]]:
     if message.role == "assistant":
         items = (_write_answered(part) for part in message.parts)
         return [item for item in items if item is not None]
     if message.role == "tool":
-        return [_write_output(part) for part in message.parts if isinstance(part, chat.ToolResult)]
+        return [_write_output(part, custom) for part in message.parts if isinstance(part, chat.ToolResult)]
     return [{"type": "message", "role": message.role, "content": _write_content(message.parts)}]
 
 
@@ -67,8 +68,7 @@ def _write_answered(part: chat.Part) -> dict[str, object] | None:
         case chat.Refused():
             return _answered({"type": "refusal", "refusal": part.text})
         case chat.ToolCall():
-            call = {"call_id": part.id, "name": part.name, "arguments": part.arguments or "{}"}
-            return {"type": "function_call", **call}
+            return items.write_call(part, empty="{}")
         case chat.Thinking():
             return _write_reasoned(part)
         case _:
@@ -88,10 +88,11 @@ def _write_reasoned(part: chat.Thinking) -> dict[str, object] | None:
     return {"type": "reasoning", "id": item_id, "summary": summary, "encrypted_content": token}
 
 
-def _write_output(part: chat.ToolResult) -> dict[str, object]:
+def _write_output(part: chat.ToolResult, custom: Collection[str]) -> dict[str, object]:
     is_text = all(isinstance(inner, chat.Text) for inner in part.parts)
     output = turns.text_of(part.parts) if is_text else _write_content(part.parts)
-    return {"type": "function_call_output", "call_id": part.call_id, "output": output}
+    kind = "custom_tool_call_output" if part.call_id in custom else "function_call_output"
+    return {"type": kind, "call_id": part.call_id, "output": output}
 
 
 def _write_content(parts: Iterable[chat.Part]) -> list[dict[str, object]]:
@@ -111,24 +112,6 @@ def _write_part(part: chat.Text | chat.Media) -> dict[str, object]:
     return present(
         type="input_file", filename=name, file_data=data, file_url=part.url or None, file_id=part.file_id or None
     )
-
-
-def _write_tool(tool: chat.Tool) -> dict[str, object]:
-    """Here strictness is the default, so it is always said."""
-    return present(
-        type="function",
-        name=tool.name,
-        description=tool.description or None,
-        parameters=object_schema(tool.parameters),
-        strict=bool(tool.is_strict),
-    )
-
-
-def write_tool_choice(choice: chat.ToolChoice | None) -> object:
-    """For a request, and for the echo in an answer."""
-    if choice is None:
-        return None
-    return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
 
 
 def write_format(form: chat.Format | None) -> object:

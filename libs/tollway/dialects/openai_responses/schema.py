@@ -47,6 +47,7 @@ class Item(msgspec.Struct):
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    input: str | None = None
     output: str | list[Content] | None = None
     summary: list[Content] | None = None
     encrypted_content: str | None = None
@@ -60,13 +61,29 @@ class Tool(msgspec.Struct):
     description: str | None = None
     parameters: msgspec.Raw = NULL
     strict: bool | None = None
+    format: "CustomFormat | None" = None
 
 
-class ToolChoice(msgspec.Struct):
-    """A named tool."""
+class CustomFormat(msgspec.Struct):
+    """What the text of a custom tool has to look like: `text` or `grammar`."""
+
+    type: str
+    syntax: str | None = None
+    definition: str | None = None
+
+
+class NamedTool(msgspec.Struct):
+    """A tool by its name."""
 
     type: str
     name: str | None = None
+
+
+class ToolChoice(NamedTool):
+    """A named tool; or some, of which one may (`auto`) or must (`required`) be called."""
+
+    mode: str | None = None
+    tools: list[NamedTool] | None = None
 
 
 class Reasoning(msgspec.Struct):
@@ -188,6 +205,8 @@ KINDS: Final = frozenset(
         "message",
         "function_call",
         "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
         "reasoning",
         "input_text",
         "output_text",

@@ -19,6 +19,7 @@ from tollway.wire import chat
 from tollway.wire.usage import Usage
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete"})
+_CALLS: Final = (b'"function_call"', b'"custom_tool_call"')
 
 # -- in passing --------------------------------------------------------------------------------------------------------
 
@@ -49,7 +50,7 @@ def _tap_other(event: TapEvent, data: bytes, tally: Tally) -> None:
     elif event.type in _ENDS:
         tap_response(response, tally, is_calling=tally.stop_reason == "tool_calls")
         tally.is_complete = tally.is_terminal = True
-    elif event.type == "response.output_item.added" and b'"function_call"' in data:
+    elif event.type == "response.output_item.added" and any(kind in data for kind in _CALLS):
         tally.stop_reason = "tool_calls"
         tally.has_content = True
 
@@ -99,9 +100,10 @@ class Reader:
     def item_added(self, event: Event) -> list[chat.Event]:
         """`response.output_item.added`."""
         item = event.item or Item()
-        if item.type == "function_call":
+        if item.type in ("function_call", "custom_tool_call"):
             self._is_calling = True
-            call = chat.ToolCall(item.call_id or item.id or "", item.name or "")
+            is_custom = item.type == "custom_tool_call"
+            call = chat.ToolCall(item.call_id or item.id or "", item.name or "", is_custom=is_custom)
             return self._parts.more(("call", event.output_index), call)
         if item.type == "reasoning":
             thought = read_reasoning(item)
@@ -131,7 +133,7 @@ class Reader:
         return [*self._refusal(event), self._parts.added(str(event.delta))]
 
     def arguments_added(self, event: Event) -> list[chat.Event]:
-        """`response.function_call_arguments.delta`."""
+        """`response.function_call_arguments.delta`, `response.custom_tool_call_input.delta`."""
         if not self._parts.is_open(("call", event.output_index)):
             raise msgspec.DecodeError("arguments of a call that is not open")
         self._written.add(event.output_index)
@@ -159,8 +161,9 @@ class Reader:
             thought = read_reasoning(item)
             if thought.signature is not None and not thought.is_redacted:  # a redacted part opens with its signature
                 events = [self._parts.signed(thought.signature)]
-        if item.type == "function_call" and event.output_index not in self._written and item.arguments:
-            events = [self._parts.added(item.arguments)]
+        said = item.arguments if item.type == "function_call" else item.input
+        if said and self._parts.is_open(("call", event.output_index)) and event.output_index not in self._written:
+            events = [self._parts.added(said)]
         return [*events, *self._parts.close()]
 
     def ended(self, event: Event) -> list[chat.Event]:
@@ -187,6 +190,7 @@ _READ: Final[dict[str, Callable[[Reader, Event], list[chat.Event]]]] = {
     "response.output_text.delta": Reader.text_added,
     "response.refusal.delta": Reader.refusal_added,
     "response.function_call_arguments.delta": Reader.arguments_added,
+    "response.custom_tool_call_input.delta": Reader.arguments_added,
     "response.reasoning_summary_part.added": Reader.summary_added,
     "response.reasoning_summary_text.delta": Reader.thought_added,
     "response.reasoning_text.delta": Reader.thought_added,
@@ -245,6 +249,8 @@ class Writer:
     def _added(self, event: chat.Added) -> bytes:
         number, delta = event.number, event.text
         match self._fold.kind(0, number):
+            case chat.ToolCall(is_custom=True):
+                return self._of_item("response.custom_tool_call_input.delta", number, delta=delta)
             case chat.ToolCall():
                 return self._of_item("response.function_call_arguments.delta", number, delta=delta)
             case chat.Thinking():
@@ -268,6 +274,8 @@ class Writer:
 
     def _content_done(self, part: chat.Part, number: int, tokens: tuple[chat.TokenLogprob, ...]) -> bytes:
         match part:
+            case chat.ToolCall(is_custom=True):
+                return self._of_item("response.custom_tool_call_input.done", number, input=part.arguments)
             case chat.ToolCall():
                 return self._of_item("response.function_call_arguments.done", number, arguments=part.arguments)
             case chat.Thinking() if self._has_summary:
