@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.exemplars import EXEMPLARS
-from tests.dialects.support import CHAT, asked, made
+from tests.dialects.support import CHAT, asked, made, refused
 from tests.dialects.table import DOCS, outcome, written
 from tollway.dialects.bridge import CHAT_DIALECTS
 from tollway.dialects.features import FEATURES, Feature
@@ -56,6 +56,11 @@ def test_values_that_ask_for_nothing_are_neither_refused_nor_named(
     said = {"input": "q"} if client == "openai_responses" else {"messages": [{"role": "user", "content": "q"}]}
     limit = {"max_tokens": 9} if client == "anthropic_messages" else {}
     assert asked(made(client, provider), {"model": "m", **said, **limit, **fields}).dropped == ()
+
+
+def test_an_empty_object_may_ask_for_something() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "q"}], "web_search_options": {}}
+    assert refused(made("openai_chat", "gemini"), body).param == "web_search_options"
 
 
 def test_every_feature_has_an_exemplar_somewhere() -> None:

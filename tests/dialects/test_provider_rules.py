@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.support import asked, made
+from tests.dialects.support import asked, made, out_of, sse, steps_of
 from tollway.dialects.bridge import bridge
 from tollway.dialects.built_in import BUILT_IN
 from tollway.dialects.rows import ProviderRow
@@ -220,3 +220,18 @@ def test_a_model_that_does_not_reason_is_not_asked_to_and_the_wish_is_named(
     out = asked(found, chat(max_tokens=9000, **wish), model="gpt-4o")  # pyright: ignore[reportArgumentType]  it exists
     assert out.dropped == named
     assert not any(word in out.body.lower() for word in (b"reasoning", b"thinking", b"effort"))
+
+
+# -- Gemini's streams
+
+
+def test_log_probabilities_that_come_without_text_belong_to_the_text_before() -> None:
+    tokens = {"chosenCandidates": [{"token": "Hel", "logProbability": -0.1}]}
+    head = {"responseId": "r", "modelVersion": "m"}
+    said: Any = {"index": 0, "content": {"role": "model", "parts": [{"text": "Hel"}]}}
+    last: Any = {"index": 0, "content": {"parts": [{"text": ""}]}, "finishReason": "STOP", "logprobsResult": tokens}
+    found = made("openai_chat", "gemini")
+    asked(found, chat(logprobs=True, stream=True), is_stream=True)
+    chunks = [{**head, "candidates": [candidate]} for candidate in (said, last)]
+    out = out_of(steps_of(found.stream(), [sse(*chunks)])).decode()
+    assert '"token":"Hel","logprob":-0.1' in out

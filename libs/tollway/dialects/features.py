@@ -76,10 +76,11 @@ Fate = Literal["refused", "dropped"]
 
 
 class Described(msgspec.Struct, frozen=True):
-    """A feature's line in the table: what it is, and its fate where it is not carried."""
+    """A feature's line in the table: what it is, its fate where it is not carried, and what to do instead of it."""
 
     fate: Fate
     what: str
+    instead: str = "Leave it out, or choose a model of a provider that has it."
 
 
 FEATURES: Final[dict[Feature, Described]] = {
@@ -88,21 +89,27 @@ FEATURES: Final[dict[Feature, Described]] = {
     "message_name": Described("dropped", "the name of a message's author"),
     "image_url": Described("refused", "images by address"),
     "image_data": Described("refused", "images as base64"),
-    "image_file_id": Described("refused", "images stored at OpenAI"),
+    "image_file_id": Described("refused", "images stored at OpenAI", "Send the image as a data URL."),
     "image_detail": Described("dropped", "the wished resolution of an image"),
     "audio_input": Described("refused", "sound as base64"),
     "file_data": Described("refused", "documents as base64 or text"),
-    "file_url": Described("refused", "documents by address"),
-    "file_id": Described("refused", "documents stored at OpenAI"),
-    "stored_file": Described("refused", "images and documents stored at Anthropic"),
+    "file_url": Described("refused", "documents by address", "Send the document itself, as base64."),
+    "file_id": Described("refused", "documents stored at OpenAI", "Send the document itself, as base64."),
+    "stored_file": Described(
+        "refused", "images and documents stored at Anthropic", "Send the document itself, as base64."
+    ),
     "assistant_refusal": Described("refused", "earlier refusals of the model"),
     "thinking": Described("dropped", "earlier reasoning of the model"),
     "thinking_signature": Described(
         "dropped", "signatures of earlier reasoning (kept for the provider that issued them)"
     ),
     "cache_control": Described("dropped", "prompt-cache breakpoints"),
-    "token_input": Described("refused", "inputs of embeddings as lists of tokens"),
-    "unknown_part": Described("refused", "content parts of other kinds"),
+    "token_input": Described("refused", "inputs of embeddings as lists of tokens", "Send the text."),
+    "unknown_part": Described(
+        "refused",
+        "content parts of other kinds",
+        "Leave it out, or call the provider in its own dialect, where every part passes.",
+    ),
     "tools": Described("refused", "function tools, calls and results, in parallel too"),
     "tool_strict": Described("dropped", "strict tool arguments"),
     "tool_choice": Described("refused", "tool choice: auto, none, required"),
@@ -111,30 +118,46 @@ FEATURES: Final[dict[Feature, Described]] = {
     "one_call_of_one_tool": Described("dropped", "no parallel calls of the one function that must be called"),
     "tool_result_media": Described("refused", "images and files in tool results"),
     "tool_result_error": Described("dropped", "the error mark of a tool result (its text stays)"),
-    "custom_tools": Described("refused", "custom tools, calls and results (free text instead of JSON)"),
-    "other_tools": Described("refused", "hosted and deprecated tools"),
+    "custom_tools": Described(
+        "refused",
+        "custom tools, calls and results (free text instead of JSON)",
+        "Offer a function with one string parameter.",
+    ),
+    "other_tools": Described(
+        "refused",
+        "hosted and deprecated tools",
+        "Offer a function, or call the provider that hosts the tool in its own dialect.",
+    ),
     "temperature": Described("refused", "temperature up to 1"),
-    "temperature_above_1": Described("refused", "temperature above 1"),
+    "temperature_above_1": Described("refused", "temperature above 1", "Lower it to 1 or less."),
     "top_p": Described("refused", "top_p"),
     "top_k": Described("refused", "top_k"),
     "presence_penalty": Described("refused", "presence penalty"),
     "frequency_penalty": Described("refused", "frequency penalty"),
     "seed": Described("dropped", "seed (providers give no guarantee for it)"),
     "stop": Described("refused", "stop sequences"),
-    "stop_space": Described("refused", "stop sequences of white space alone"),
-    "choices": Described("refused", "several choices (n)"),
+    "stop_space": Described(
+        "refused", "stop sequences of white space alone", "Add a visible character, or leave it out."
+    ),
+    "choices": Described("refused", "several choices (n)", "Send the request several times."),
     "logprobs": Described("refused", "log probabilities"),
     "json_object": Described("refused", "JSON without a schema"),
     "json_schema": Described("refused", "structured output by JSON schema"),
     "reasoning_effort": Described("refused", "reasoning effort in words"),
     "reasoning_budget": Described("refused", "reasoning budget in tokens"),
     "verbosity": Described("dropped", "verbosity"),
-    "audio_output": Described("refused", "answers as sound"),
+    "audio_output": Described("refused", "answers as sound", "Call the provider in its own dialect."),
     "user": Described("dropped", "the end user's id"),
     "metadata": Described("dropped", "metadata of the request"),
     "hint": Described("dropped", "storage, service tier, cache keys and other hints"),
-    "stored_state": Described("refused", "conversations stored at the provider"),
-    "unknown_field": Described("refused", "top-level fields that no reader knows"),
+    "stored_state": Described(
+        "refused", "conversations stored at the provider", "Send the whole conversation with each request."
+    ),
+    "unknown_field": Described(
+        "refused",
+        "top-level fields that no reader knows",
+        "Leave it out, or call the provider in its own dialect, where every field passes.",
+    ),
     "unread_field": Described("dropped", "fields inside messages and tools that no reader knows"),
 }
 
@@ -173,11 +196,12 @@ def judge(
     for use in uses:
         if use.feature in carries:
             continue
-        is_refused = FEATURES[use.feature].fate == "refused" and use.feature not in hints
+        described = FEATURES[use.feature]
+        is_refused = described.fate == "refused" and use.feature not in hints
         if is_refused and use.path.partition(".")[0].partition("[")[0] not in harmless:
             return refuse(
                 "unsupported_parameter",
-                f"{use.path}: this provider's dialect has no place for {FEATURES[use.feature].what}.",
+                f"{use.path}: this provider's dialect has no place for {described.what}. {described.instead}",
                 param=use.path,
             )
         dropped[_INDEX.sub("[]", use.path)] = None

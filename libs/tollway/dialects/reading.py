@@ -46,6 +46,8 @@ def top_level_uses(fields: Fields, top: TopLevel) -> Uses:
 
 def is_neutral(feature: Feature, raw: bytes) -> bool:
     """Whether this value is what is meant without it."""
+    if feature == "other_tools" and raw == b"{}":
+        return False  # `web_search_options: {}` asks for a search
     return raw in _NEUTRAL or raw in _NEUTRAL_OF.get(feature, ())
 
 

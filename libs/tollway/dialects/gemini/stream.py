@@ -43,7 +43,9 @@ class _CandidateReader:
         tokens = answer.read_logprobs(candidate.logprobs_result)
         for part in candidate.content.parts or () if candidate.content is not None else ():
             events += self._part(part, tokens)
-            tokens = ()
+            tokens = () if part.text else tokens
+        if tokens and self._parts.is_open("text"):
+            events.append(self._parts.added("", tokens))
         if candidate.finish_reason is not None and not self.is_stopped:
             self.is_stopped = True
             stop = answer.read_stop(candidate.finish_reason, is_calling=self._calls > 0)
