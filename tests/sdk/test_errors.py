@@ -83,6 +83,7 @@ def test_a_provider_s_error_is_openai_s_exception(
     assert raised.value.status_code == status
     assert raised.value.message
     assert raised.value.type
+    assert (raised.value.request_id or "").startswith("rq_")
 
 
 @STREAMS
@@ -101,6 +102,7 @@ def test_a_provider_s_error_is_anthropic_s_exception(
         message(street, f"{street.own(dialect)}:{model}", stream=stream)
     assert raised.value.status_code == status
     assert raised.value.type == (kind or raised.value.type)
+    assert (raised.value.request_id or "").startswith("rq_")
 
 
 CODES = [

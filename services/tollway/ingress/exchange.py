@@ -208,5 +208,13 @@ def _too_large() -> Refusal:
     return refuse("body_too_large", f"The request body is larger than {BODY_BYTES_MAX // 1024 // 1024} MiB.")
 
 
+_SDK_NAMES: Final = (b"x-request-id", b"request-id")
+"""Where the SDKs of OpenAI and of Anthropic look for the request's id."""
+
+
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    request_id = headers.get("tollway-request-id")
+    if request_id is not None:
+        encoded += [(name, request_id.encode("latin-1")) for name in _SDK_NAMES]
+    return encoded
