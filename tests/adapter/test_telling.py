@@ -15,7 +15,7 @@ from tollway.runtime import Edge
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.envelope import Context
-from tollway.wire.plan import HealthSeen
+from tollway.wire.plan import HealthSeen, Skipped
 from tollway.wire.work import AskOffer, Beat, Piece
 
 TRACE = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
@@ -50,7 +50,8 @@ async def _traced(bench: Bench, tmp_path: Path) -> tuple[Kept, Adapter]:
 async def test_every_attempt_is_a_span_whose_id_is_the_usage_rows(bench: Bench, tmp_path: Path) -> None:
     kept, adapter = await _traced(bench, tmp_path)
     ended: list[Piece] = []
-    work = bench.work(candidate("fail-429"), candidate("echo"))
+    skipped = (Skipped("openai", "gpt-4o", "managed:openai", "open:server"),)
+    work = bench.work(candidate("fail-429"), candidate("echo"), skipped=skipped)
     await bench.ingress.listen(work.inbox, [Piece], lambda piece, _context, _subject: ended.append(piece))
     bench.ingress.tell(subjects.dispatch("traced"), work, context=Context(work.request_id, trace=TRACE))
     await until(lambda: ended and ended[-1].end)
@@ -77,6 +78,14 @@ async def test_every_attempt_is_a_span_whose_id_is_the_usage_rows(bench: Bench, 
     assert work_span.parent is not None
     assert first.parent.span_id == work_span.context.span_id
     assert f"{work_span.parent.span_id:016x}" == "cd" * 8
+    (left_out,) = work_span.events
+    assert left_out.name == "candidate.skipped"
+    assert left_out.attributes == {
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "tollway.credential_id": "managed:openai",
+        "tollway.reason": "open:server",
+    }
     calls = [span for span in kept.spans if span.name == "POST"]
     assert {span.parent.span_id for span in calls if span.parent} == {int(row.id, 16) for row in rows}
     await adapter.stop()

@@ -33,6 +33,10 @@ def test_spans_are_those_of_the_schema() -> None:
     assert schema("spans")["spans"] == declared
 
 
+def test_events_are_those_of_the_schema() -> None:
+    assert schema("spans")["events"] == names.EVENTS
+
+
 def test_attributes_are_those_of_the_schema() -> None:
     assert schema("attributes")["attributes"] == names.ATTRIBUTES
 

@@ -5,7 +5,7 @@ NOW = 1_700_000_000 * SECOND
 
 
 def span(trace_id: str, at_ns: int, name: str = "hold") -> SpanTuple:
-    return (name, f"00-{trace_id}-{'1' * 16}-00", "", None, at_ns - 10, at_ns, {}, None, "internal", ())
+    return (name, f"00-{trace_id}-{'1' * 16}-00", "", None, at_ns - 10, at_ns, {}, None, "internal", (), ())
 
 
 def trace(number: int) -> str:

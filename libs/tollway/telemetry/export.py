@@ -4,8 +4,8 @@ The SDK costs 12 MB and half a second to import, so it is imported where an endp
 """
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -97,7 +97,8 @@ class Outlet:
 
     def export(self, span: SpanTuple) -> None:
         """Queue one span; when 8192 wait, the oldest is dropped (and said so in the log, by the SDK)."""
-        self._processor.on_end(self._readable(span, self._declared(span[0], span[6])))
+        events = [(name, at_ns, self._declared(name, attributes)) for name, at_ns, attributes in span[10]]
+        self._processor.on_end(self._readable(span, self._declared(span[0], span[6]), events))
 
     def stop(self, timeout_s: float) -> bool:
         """Send what waits, for at most so long. False: time was up and the rest is lost."""
@@ -130,9 +131,13 @@ def _resource(service: str, node: str) -> "Resource":
     )
 
 
-def _reader(resource: "Resource") -> Callable[[SpanTuple, dict[str, str | int | float | bool]], "ReadableSpan"]:
+_Shown: TypeAlias = dict[str, str | int | float | bool]
+_Readable: TypeAlias = Callable[[SpanTuple, _Shown, Sequence[tuple[str, int, _Shown]]], "ReadableSpan"]
+
+
+def _reader(resource: "Resource") -> _Readable:
     """Make the function that turns tuples into the SDK's spans, its classes looked up once."""
-    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -143,8 +148,8 @@ def _reader(resource: "Resource") -> Callable[[SpanTuple, dict[str, str | int | 
     def context(trace_id: str, span_id: str) -> SpanContext:
         return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=sampled)
 
-    def readable(span: SpanTuple, attributes: dict[str, str | int | float | bool]) -> ReadableSpan:
-        name, trace, span_id, parent_id, start_ns, end_ns, _, error, kind, links = span
+    def readable(span: SpanTuple, attributes: _Shown, events: Sequence[tuple[str, int, _Shown]]) -> ReadableSpan:
+        name, trace, span_id, parent_id, start_ns, end_ns, _, error, kind, links, _ = span
         trace_id, parent_id = trace[3:35], trace[36:52] if parent_id is None else parent_id
         if error is not None:
             attributes.setdefault(names.ERROR_TYPE, scrub(error))
@@ -155,6 +160,7 @@ def _reader(resource: "Resource") -> Callable[[SpanTuple, dict[str, str | int | 
             resource=resource,
             attributes=attributes,
             links=[Link(context(link[3:35], link[36:52])) for link in links],
+            events=[Event(what, facts, at_ns) for what, at_ns, facts in events],
             kind=kinds[kind],
             status=fine if error is None else Status(StatusCode.ERROR, scrub(error)),
             start_time=start_ns,

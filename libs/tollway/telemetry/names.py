@@ -116,6 +116,13 @@ PRICE_VERSION: Final = "tollway.price_version"
 PIECES: Final = "tollway.pieces"
 IS_REUSED_CONNECTION: Final = "tollway.is_reused_connection"
 
+EVENT_SKIPPED: Final = "candidate.skipped"
+
+EVENTS: Final[dict[str, str]] = {
+    EVENT_SKIPPED: "on the span work: a candidate that was not taken, or put last, and why",
+}
+"""Events within spans, with what they say."""
+
 ATTRIBUTES: Final[dict[str, str]] = {
     OPERATION: "chat, text_completion, embeddings or generate_content",
     PROVIDER: "the provider's id",

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 Attributes: TypeAlias = Mapping[str, str | int | float | bool]
+Event: TypeAlias = tuple[str, int, Attributes]  # name, at ns, attributes
 SpanTuple: TypeAlias = tuple[
-    str, str, str, str | None, int, int, Attributes, str | None, str, Sequence[str]
-]  # name, trace, span id, parent id, start ns, end ns, attributes, error, kind, links
+    str, str, str, str | None, int, int, Attributes, str | None, str, Sequence[str], Sequence[Event]
+]  # name, trace, span id, parent id, start ns, end ns, attributes, error, kind, links, events
 
 GENERATIONS: Final = 8
 MEMORY_NS: Final = 60_000_000_000

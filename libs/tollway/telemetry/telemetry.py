@@ -13,7 +13,7 @@ from tollway.telemetry import export, traceparent
 from tollway.telemetry.logs import Level as LogLevel
 from tollway.telemetry.logs import LibraryHandler, Logs
 from tollway.telemetry.metrics import Board, Count, Level, Spread
-from tollway.telemetry.ring import Attributes, Ring
+from tollway.telemetry.ring import Attributes, Event, Ring
 from tollway.telemetry.sampling import Sampler, read_sampler
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class Telemetry:
         error: str | None = None,
         kind: str = "internal",
         links: Sequence[str] = (),
+        events: Sequence[Event] = (),
     ) -> None:
         """Record a span after the fact, when it has ended.
 
@@ -121,7 +122,7 @@ class Telemetry:
         outlet = self._outlet
         if outlet is None or not trace:
             return
-        span = (name, trace, span_id, parent_id, start_ns, end_ns, attributes, error, kind, links)
+        span = (name, trace, span_id, parent_id, start_ns, end_ns, attributes, error, kind, links, events)
         if trace[-1] == "1":
             self._spans["exported"].value += 1
             outlet.export(span)

@@ -330,6 +330,7 @@ class Pursuit:
         self._house.teller.work(
             self.work,
             self._attributes(ending),
+            skipped=(*self.work.skipped, *self._skipped),
             trace=self._trace,
             span_id=self._span_id,
             start_ns=self._started_ns,

@@ -1,5 +1,6 @@
 """What the adapter tells of its attempts: spans, metrics, and what the router should learn of a target's health."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from tollway import clock, ids
@@ -8,7 +9,7 @@ from tollway.bus import Bus
 from tollway.dialects.faults import FAULTS
 from tollway.telemetry import Telemetry, names
 from tollway.wire import subjects
-from tollway.wire.plan import HealthSeen
+from tollway.wire.plan import HealthSeen, Skipped
 from tollway.wire.usage import Attempt
 from tollway.wire.work import Work
 
@@ -43,7 +44,15 @@ class Teller:
         self._health.clear()
 
     def work(
-        self, work: Work, attributes: dict[str, Any], *, trace: str, span_id: str, start_ns: int, stalls: int
+        self,
+        work: Work,
+        attributes: dict[str, Any],
+        *,
+        skipped: Sequence[Skipped],
+        trace: str,
+        span_id: str,
+        start_ns: int,
+        stalls: int,
     ) -> None:
         """A piece of work has ended; its client made the provider wait so many times."""
         if stalls:
@@ -58,6 +67,7 @@ class Teller:
                 end_ns=clock.now_ns(),
                 attributes=shared | attributes,
                 kind="server",
+                events=[(names.EVENT_SKIPPED, start_ns, _skip_attributes(skip)) for skip in skipped],
             )
 
     def _note(self, run: Running) -> None:
@@ -137,6 +147,16 @@ class Teller:
                 error=error,
                 kind="client",
             )
+
+
+def _skip_attributes(skip: Skipped) -> dict[str, str]:
+    found = {
+        names.PROVIDER: skip.provider,
+        names.MODEL_SENT: skip.model,
+        names.CREDENTIAL_ID: skip.credential_id,
+        names.REASON: skip.reason,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _attempt_attributes(work: Work, run: Running, row: Attempt) -> dict[str, Any]:
