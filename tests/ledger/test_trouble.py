@@ -167,6 +167,42 @@ def test_a_stamp_is_read_by_the_clock_that_made_it(jump_s: int) -> None:
     assert clocks.guard.jump_ms(believed_ms + jump_s * 1000) == 0
 
 
+async def test_a_start_with_a_clock_far_ahead_is_over_when_the_clock_is_right_again(
+    small_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = small_house
+    now_ns = clock.now_ns
+    with monkeypatch.context() as wrong:
+        wrong.setattr(clock, "now_ns", lambda: now_ns() + 400 * DAY_MS * 1_000_000)
+        ledger = await house.ledger()
+        await house.grant(ACCOUNT, 10**9)
+        await house.close(ledger)
+    await house.ledger()
+    await house.opened(ACCOUNT, 5)
+
+
+def test_at_the_start_the_earlier_of_two_clocks_is_believed() -> None:
+    clocks, year_us = Clocks(), 365 * DAY_MS * 1000
+    true_us = clocks.wall_us - year_us
+    clocks.guard.compare(true_us)
+    assert abs(clocks.guard.now_us() - true_us) < 1_000_000
+    assert not clocks.guard.may_expire
+    assert clocks.guard.jump_ms(true_us // 1000) == 0
+    assert clocks.guard.jump_ms(clocks.wall_us // 1000) == year_us // 1000
+    clocks.go(wall_s=-year_us / 1_000_000, monotonic_s=0)
+    clocks.guard.compare(true_us)
+    assert clocks.guard.may_expire
+
+
+def test_a_clock_that_is_behind_at_the_start_is_believed_and_stamps_of_the_databases_time_are_read() -> None:
+    clocks, day_us = Clocks(), DAY_MS * 1000
+    clocks.guard.compare(clocks.wall_us + day_us)
+    assert clocks.guard.now_us() == clocks.wall_us
+    assert not clocks.guard.may_expire
+    assert clocks.guard.jump_ms(clocks.wall_us // 1000 + DAY_MS) == DAY_MS
+    assert clocks.guard.jump_ms(clocks.wall_us // 1000) == 0
+
+
 def ahead(ledger: Any, ms: int) -> None:
     """The ledger's clock shows this much more."""
     now_us = ledger.guard.now_us

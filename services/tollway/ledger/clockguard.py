@@ -26,6 +26,8 @@ class GuardedClock:
         self._offset_us = wall_us() - int(monotonic_s() * 1_000_000)
         self.is_trusted = True
         self.is_agreed = True
+        self._is_compared = False
+        self._other_ahead_ms = 0
 
     def now_us(self) -> int:
         """Unix microseconds: the wall clock's, or what it would show had it not jumped."""
@@ -41,14 +43,14 @@ class GuardedClock:
 
     def jump_ms(self, stamp_ms: int) -> int:
         """By how much the clock is off that made this stamp: 0, or (whole seconds) by as much as our own wall clock
-        has jumped, where the stamp fits that better. A jump may be ours alone or the whole machine's."""
-        if self.is_trusted:
+        or the database's is, where the stamp fits that better. A jump may be ours alone or the whole machine's."""
+        if self.may_expire:
             return 0
         wall_us = self.wall_us()
         believed_us = self.now_us()
-        jump_ms = round((wall_us - believed_us) / 1_000_000) * 1000
+        jumps_ms = [0, round((wall_us - believed_us) / 1_000_000) * 1000, self._other_ahead_ms]
         ahead_ms = stamp_ms - believed_us // 1000
-        return jump_ms if abs(ahead_ms - jump_ms) < abs(ahead_ms) else 0
+        return min(jumps_ms, key=lambda jump_ms: abs(ahead_ms - jump_ms))
 
     @property
     def may_expire(self) -> bool:
@@ -56,5 +58,12 @@ class GuardedClock:
         return self.is_trusted and self.is_agreed
 
     def compare(self, other_us: int) -> None:
-        """Tell it what the database's clock shows."""
-        self.is_agreed = abs(self.now_us() - other_us) < JUMP_US
+        """Tell it what the database's clock shows. Before anything was done by our own, a wall clock that is ahead of
+        that one is not believed: of two clocks the earlier takes nobody's credit."""
+        ahead_us = other_us - self.now_us()
+        if not self._is_compared and ahead_us <= -JUMP_US:
+            self._offset_us += ahead_us
+            self.is_trusted, ahead_us = False, 0
+        self._is_compared = True
+        self.is_agreed = abs(ahead_us) < JUMP_US
+        self._other_ahead_ms = 0 if self.is_agreed else round(ahead_us / 1_000_000) * 1000

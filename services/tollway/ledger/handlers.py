@@ -104,7 +104,7 @@ def _open_each(room: "Ledger", desk: Desk, command: OpenHolds) -> tuple[int, Ref
 
 def _decided(room: "Ledger", desk: Desk, command: OpenHold, now_us: int) -> list[Any] | Refusal:
     """A refusal is remembered until the hold's deadline, so that a repeat cannot turn it around."""
-    jump_ms = 0 if room.guard.is_trusted else room.guard.jump_ms(made_at_ms(command.hold_id))
+    jump_ms = 0 if room.guard.may_expire else room.guard.jump_ms(made_at_ms(command.hold_id))
     if jump_ms:
         command = structs.replace(command, hold_deadline_ms=command.hold_deadline_ms - jump_ms)
     refusal = _refused_already(desk, command, now_us // 1000, jump_ms)

@@ -264,20 +264,22 @@ class Ledger:
 
     async def _begin(self, found: Sequence[tuple[State, Head]]) -> list[Desk]:
         """Append `epoch.started` to each: whoever wrote before us cannot any more. Raises FencedError."""
-        blocks = [self._epoch_block(state.journal, head) for state, head in found]
+        now_us = self.guard.now_us()
+        blocks = [self._epoch_block(state.journal, head, now_us) for state, head in found]
         await self.writer.run(lambda: commit(self.journal, blocks, on_trouble=self._trouble))
         for (state, _), block in zip(found, blocks, strict=True):
             replay(state, block)
+        epoch_ms = now_us // 1000  # a block's time is later where an earlier writer's clock was ahead
         return [
-            Desk(block.journal, state, head_of(block), epoch=block.epoch, epoch_ms=block.ts // 1000)
+            Desk(block.journal, state, head_of(block), epoch=block.epoch, epoch_ms=epoch_ms)
             for (state, _), block in zip(found, blocks, strict=True)
         ]
 
-    def _epoch_block(self, journal: int, head: Head) -> Block:
+    def _epoch_block(self, journal: int, head: Head, now_us: int) -> Block:
         started = ev.EpochStarted(epoch=head.epoch + 1, writer=self.edge.settings.node, head=head.hash.hex())
         opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
         happened = [started] if head.seq else [opened, started]
-        ts = max(head.ts + 1, self.guard.now_us())
+        ts = max(head.ts + 1, now_us)
         return build(journal, head, epoch=started.epoch, ts=ts, events=happened)
 
     async def _loaded(self, journal: int) -> tuple[State, Head]:
