@@ -110,8 +110,8 @@ USAGES: dict[tuple[DialectName, str], Usage] = {
     ("openai_chat", "text"): Usage(1117, 9, 1024, None, 0, 0, 0, "default"),
     ("openai_chat", "reasoning"): Usage(15, 30, 0, None, 24),
     ("openai_responses", "reasoning"): Usage(90, 58, 64, None, 48, service="default"),
-    ("anthropic_messages", "text"): Usage(25, 12, 0, 0),
-    ("anthropic_messages", "tools"): Usage(2245, 131, 2048, 188),
+    ("anthropic_messages", "text"): Usage(25, 12, 0, 0, tokens_cache_write_hour=0),
+    ("anthropic_messages", "tools"): Usage(2245, 131, 2048, 188, tokens_cache_write_hour=0),
     ("gemini", "text"): Usage(8, 11),
     ("gemini", "tools"): Usage(60, 122, 32, None, 100),
 }

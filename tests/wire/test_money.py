@@ -63,6 +63,23 @@ def test_cached_input_is_charged_at_its_own_price_and_only_once() -> None:
     assert charge_nusd(usage, price, is_managed=True) == model_part // 1_000_000 + 50_000_000
 
 
+def test_what_is_cached_for_an_hour_is_charged_twice_the_input_price() -> None:
+    price = Price(input=1_000_000, output=0, cache_read=100_000, cache_write=1_250_000)
+    usage = Usage(1_000_000, 0, tokens_cache_write=500_000, tokens_cache_write_hour=400_000)
+    model_part = 500_000 * 1_000_000 + 100_000 * 1_250_000 + 400_000 * 2_000_000
+    assert charge_nusd(usage, price, is_managed=True) == model_part // 1_000_000 + 50_000_000
+    more = Usage(1_000_000, 0, tokens_cache_write=100_000, tokens_cache_write_hour=400_000)
+    most = 900_000 * 1_000_000 + 100_000 * 2_000_000
+    assert charge_nusd(more, price, is_managed=True) == most // 1_000_000 + 50_000_000, "a part of what was written"
+
+
+def test_the_hold_of_a_caching_request_covers_an_hours_cache() -> None:
+    price = Price(input=1_000_000, output=0, cache_write=1_250_000)
+    held = worst_case_nusd(price, is_managed=True, tokens_input=1_000_000, tokens_output=0, is_caching=True)
+    usage = Usage(1_000_000, 0, tokens_cache_write=1_000_000, tokens_cache_write_hour=1_000_000)
+    assert held == charge_nusd(usage, price, is_managed=True) == 2_000_000 + 50_000_000
+
+
 def test_a_long_input_is_charged_at_its_tier() -> None:
     price = Price(input=1_000_000, output=0, tiers=(PriceTier(above_tokens_input=200_000, input=2_000_000, output=0),))
     at, above = (charge_nusd(Usage(n, 0), price, is_managed=True) for n in (200_000, 200_001))

@@ -10,6 +10,9 @@ FEE_NUSD_PER_MILLION = 50_000_000
 TOKENS_SANE_MAX = 1_000_000_000
 """Above this a provider's figure is absurd and is not believed."""
 
+HOUR_CACHE_FACTOR = 2
+"""What is written to a cache for an hour costs twice the input price (Anthropic, 2026-11-20; others keep no hour)."""
+
 OVERRUN_NUSD_MIN = 10_000_000
 """$0.01: an overrun up to this, or up to 5 % of the hold, is the customer's; more is the operator's write-off."""
 
@@ -43,6 +46,7 @@ def charge_nusd(usage: Usage, price: Price | None, *, is_managed: bool) -> Nusd:
 def _model_total(usage: Usage, price: Price) -> int:
     rates = rates_for(price, usage.tokens_input or 0, usage.service)
     cache_read, cache_write = usage.tokens_cache_read or 0, usage.tokens_cache_write or 0
+    cache_hour = min(usage.tokens_cache_write_hour or 0, cache_write)
     audio_in, audio_out = usage.tokens_audio_input or 0, usage.tokens_audio_output or 0
     reasoning = usage.tokens_reasoning or 0 if price.reasoning is not None else 0
     plain_in = max(0, (usage.tokens_input or 0) - cache_read - cache_write - audio_in)
@@ -50,7 +54,8 @@ def _model_total(usage: Usage, price: Price) -> int:
     return (
         plain_in * rates.input
         + cache_read * _or(rates.cache_read, rates.input)
-        + cache_write * _or(rates.cache_write, rates.input)
+        + (cache_write - cache_hour) * _or(rates.cache_write, rates.input)
+        + cache_hour * HOUR_CACHE_FACTOR * rates.input
         + audio_in * _or(price.audio_input, rates.input)
         + plain_out * rates.output
         + reasoning * _or(price.reasoning, rates.output)
@@ -87,7 +92,8 @@ def worst_case_nusd(
 def _dearest_input(price: Price, tokens_input: int, *, is_caching: bool) -> int:
     rates = [price, *(tier for tier in price.tiers if tokens_input > tier.above_tokens_input), *price.services]
     plain = [rate.input for rate in rates]
-    writes = [rate.cache_write or 0 for rate in rates] if is_caching else []
+    kept = [(rate.input, rate.cache_write) for rate in rates if is_caching and rate.cache_write]
+    writes = [max(write, HOUR_CACHE_FACTOR * plain_rate) for plain_rate, write in kept]
     return max(*plain, *writes, price.audio_input or 0)
 
 

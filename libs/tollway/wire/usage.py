@@ -36,6 +36,7 @@ KeySource = Literal["managed", "user"]
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens by class; None is unknown, never 0. Input includes cached input, output includes reasoning.
 
+    `tokens_cache_write_hour`: those of `tokens_cache_write` that are kept for an hour, which costs more.
     `service`: the provider's own word for how it served (`priority`, `fast`): the price may depend on it.
     """
 
@@ -47,6 +48,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_audio_input: int | None = None
     tokens_audio_output: int | None = None
     service: str | None = None
+    tokens_cache_write_hour: int | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -64,6 +64,7 @@ def is_sane(usage: Usage) -> bool:
         usage.tokens_output,
         usage.tokens_cache_read,
         usage.tokens_cache_write,
+        usage.tokens_cache_write_hour,
         usage.tokens_reasoning,
         usage.tokens_audio_input,
         usage.tokens_audio_output,

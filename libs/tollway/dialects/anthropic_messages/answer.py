@@ -41,6 +41,7 @@ _FIGURES: Final = {
     "tokens_output": ("output_tokens",),
     "tokens_cache_read": ("cache_read_input_tokens",),
     "tokens_cache_write": ("cache_creation_input_tokens",),
+    "tokens_cache_write_hour": ("cache_creation", "ephemeral_1h_input_tokens"),
     "tokens_reasoning": ("output_tokens_details", "thinking_tokens"),
 }
 
@@ -56,7 +57,10 @@ def read_usage(raw: msgspec.Raw, before: Usage | None = None) -> tuple[Usage | N
         reasoning = known.tokens_reasoning if found.tokens_reasoning is None else found.tokens_reasoning
         return msgspec.structs.replace(known, tokens_output=output, tokens_reasoning=reasoning), notes
     whole = found.tokens_input + (found.tokens_cache_read or 0) + (found.tokens_cache_write or 0)
-    return served_as(msgspec.structs.replace(found, tokens_input=whole), _speed(raw)), notes
+    told_at_start = known.tokens_cache_write_hour
+    hour = told_at_start if found.tokens_cache_write_hour is None else found.tokens_cache_write_hour
+    counted = msgspec.structs.replace(found, tokens_input=whole, tokens_cache_write_hour=hour)
+    return served_as(counted, _speed(raw)), notes
 
 
 class _Speed(msgspec.Struct):
