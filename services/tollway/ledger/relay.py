@@ -19,7 +19,7 @@ from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.writer import Committed
 from tollway.tasks import spawn
 
-DELAY_S: Final = 0.05
+DELAY_S: Final = 0.1
 MESSAGE_BYTES_MAX: Final = 512 * 1024
 BACKLOG_BLOCKS_MAX: Final = 20_000
 RETRY_S: Final = 1.0
@@ -147,10 +147,10 @@ class Relay:
             await self._pause()
             try:
                 await self._check()
-                while any(self._waiting.values()):
+                if any(self._waiting.values()):
                     await self._round()
                     crashpoint("ledger.after_relay")
-                self._idle.set()
+                self._rest()
             except CopyDiffersError as fault:
                 self._on_differs(fault)
                 return
@@ -186,6 +186,13 @@ class Relay:
             await self.own(journal, head.seq)
             self._waiting[journal] = []
             await self._fill(journal)
+
+    def _rest(self) -> None:
+        """Idle, or another round after the next pause: blocks that came during this one gather company first."""
+        if any(self._waiting.values()):
+            self._wake.set()
+        else:
+            self._idle.set()
 
     async def _round(self) -> None:
         for journal in [journal for journal, blocks in self._waiting.items() if blocks]:
