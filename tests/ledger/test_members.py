@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tollway.ledger.journal.store import JournalStore
-from tollway.ledger.members import GROUPS, LEASE_S, SILENCE_S, Members, OtherHostError, group_of, journals_of
+from tollway.ledger.members import LEASE_S, SILENCE_S, Members, OtherHostError
+from tollway.wire.subjects import JOURNAL_GROUPS, group_of, journals_of
 
-ALL = frozenset(range(GROUPS))
+ALL = frozenset(range(JOURNAL_GROUPS))
 
 
 class Town:
@@ -52,7 +53,7 @@ def dead_pid() -> int:
 
 def test_the_first_member_takes_everything(town: Town) -> None:
     found = town.member("a").round()
-    assert (found.mine, found.gained, found.is_all_owned) == (ALL, tuple(range(GROUPS)), True)
+    assert (found.mine, found.gained, found.is_all_owned) == (ALL, tuple(range(JOURNAL_GROUPS)), True)
 
 
 def test_the_second_stands_by_on_sqlite_and_shares_on_postgresql(town: Town, alive: int) -> None:
@@ -67,8 +68,8 @@ def test_the_second_stands_by_on_sqlite_and_shares_on_postgresql(town: Town, ali
     surplus = first.round().surplus
     if surplus:
         first.release(surplus)
-    assert len(second.round().mine) == GROUPS // 2
-    assert len(first.round().mine) == GROUPS // 2
+    assert len(second.round().mine) == JOURNAL_GROUPS // 2
+    assert len(first.round().mine) == JOURNAL_GROUPS // 2
     assert first.round().mine | second.round().mine == ALL
 
 
@@ -129,6 +130,6 @@ def test_two_live_hosts_on_sqlite_are_refused_and_a_dead_one_is_not(town: Town) 
 
 
 def test_every_journal_has_one_group_and_silence_comes_before_the_lease_ends() -> None:
-    assert sorted(journal for group in range(GROUPS) for journal in journals_of(group)) == list(range(64))
+    assert sorted(journal for group in range(JOURNAL_GROUPS) for journal in journals_of(group)) == list(range(64))
     assert all(journal in journals_of(group_of(journal)) for journal in range(64))
     assert SILENCE_S < LEASE_S

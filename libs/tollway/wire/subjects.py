@@ -35,6 +35,7 @@ at the end of the owning service's `handlers.py`.
 from typing import Final
 
 JOURNALS: Final = 64
+JOURNAL_GROUPS: Final = 8
 
 AUTH_CHECK: Final = "auth.check"
 AUTH_CHECK_API: Final = "auth.check_api"
@@ -73,6 +74,16 @@ def journal_of(account_id: str) -> int:
     return digest % JOURNALS
 
 
+def group_of(journal: int) -> int:
+    """The group of a journal, 0 to 7: journals of one group belong to one ledger process at a time."""
+    return journal % JOURNAL_GROUPS
+
+
+def journals_of(group: int) -> range:
+    """The journals of a group."""
+    return range(group, JOURNALS, JOURNAL_GROUPS)
+
+
 def hold(journal: int) -> str:
     """Where holds of a journal are asked for."""
     return f"hold.j.{journal:02d}"
@@ -84,7 +95,7 @@ def credit(journal: int) -> str:
 
 
 def usage(journal: int) -> str:
-    """Where adapters put facts."""
+    """Where adapters put facts of this journal, with which those of others of its group may travel."""
     return f"usage.j.{journal:02d}"
 
 

@@ -1,8 +1,8 @@
 """Facts on their way to the ledger: kept in the outbox, put into the USAGE stream, forgotten when they are settled.
 
-Each journal has one message under way at a time, and no more than fifty a second; what comes meanwhile travels in the
-next one. A fact that is not settled within a while is put again: nothing that a broker loses is lost, and the ledger
-takes each fact once.
+Each group of journals, which one ledger owns, has one message under way at a time, and no more than twenty a second;
+what comes meanwhile travels in the next one. A fact that is not settled within a while is put again: nothing that a
+broker loses is lost, and the ledger takes each fact once.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from tollway.wire.usage import Settled, UsageFact, UsageFacts
 
 FACTS_MAX: Final = 128
 PUT_TIMEOUT_S: Final = 5.0
-PUTS_APART_S: Final = 0.02
-"""The first fact of a journal travels at once, so that who asks right after an answer finds it; those close behind it
+PUTS_APART_S: Final = 0.05
+"""The first fact of a group travels at once, so that who asks right after an answer finds it; those close behind it
 share a message: a put costs broker, ledger and adapter some 300 us, whatever is in it."""
 AGAIN_S: Final = 5.0
 AGAIN_S_MAX: Final = 60.0
@@ -151,34 +151,35 @@ class Publisher:
         return sent is None or now_s - sent.at_s >= sent.wait_s
 
     def _offer(self, journal: int, fact: UsageFact) -> None:
-        self._waiting[journal].append(fact)
-        if journal not in self._busy:
-            self._busy.add(journal)
-            spawn(self._put_all(journal), name="publish")
+        group = subjects.group_of(journal)
+        self._waiting[group].append(fact)
+        if group not in self._busy:
+            self._busy.add(group)
+            spawn(self._put_all(group), name="publish")
 
-    async def _put_all(self, journal: int) -> None:
-        waiting = self._waiting[journal]
+    async def _put_all(self, group: int) -> None:
+        waiting = self._waiting[group]
         try:
             while waiting:
-                await self._turn(journal)
+                await self._turn(group)
                 batch = waiting[:FACTS_MAX]
                 del waiting[:FACTS_MAX]
-                if not await self._put(journal, batch):
+                if not await self._put(batch):
                     waiting.clear()  # they are in the outbox and will be due again
         finally:
-            self._busy.discard(journal)
+            self._busy.discard(group)
 
-    async def _turn(self, journal: int) -> None:
-        """Wait until this journal's last put is PUTS_APART_S ago."""
-        wait_s = self._put_at_s.get(journal, 0.0) + PUTS_APART_S - clock.monotonic_s()
+    async def _turn(self, group: int) -> None:
+        """Wait until this group's last put is PUTS_APART_S ago."""
+        wait_s = self._put_at_s.get(group, 0.0) + PUTS_APART_S - clock.monotonic_s()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        self._put_at_s[journal] = clock.monotonic_s()
+        self._put_at_s[group] = clock.monotonic_s()
 
-    async def _put(self, journal: int, batch: list[UsageFact]) -> bool:
+    async def _put(self, batch: list[UsageFact]) -> bool:
         try:
             await self._bus.put(
-                subjects.usage(journal),
+                subjects.usage(_journal_of(batch[0].account_id)),
                 UsageFacts(batch),
                 message_id=ids.new_id("put"),  # never that of an earlier try: its reply may be what was lost
                 timeout_s=PUT_TIMEOUT_S,

@@ -21,25 +21,14 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.journal.tables import MEMBER, OWNER
 from tollway.store.engine import is_sqlite
-from tollway.wire.subjects import JOURNALS
+from tollway.wire.subjects import JOURNAL_GROUPS
 
-GROUPS: Final = 8
 LOCK_KEY: Final = 0x6C656467  # "ledg"
 BEAT_S: Final = 1.0
 LEASE_S: Final = 5.0
 """A beat that stands still this long is a dead member's."""
 SILENCE_S: Final = 4.0
 """A member that could not beat for this long stops answering: less than LEASE_S, so never beside its successor."""
-
-
-def group_of(journal: int) -> int:
-    """The group of a journal."""
-    return journal % GROUPS
-
-
-def journals_of(group: int) -> range:
-    """The journals of a group."""
-    return range(group, JOURNALS, GROUPS)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -91,7 +80,7 @@ class Members:
         with self._turn() as connection:
             self._appear(connection)
             known = {group for (group,) in connection.execute(select(OWNER.c.grp))}
-            for group in set(range(GROUPS)) - known:
+            for group in set(range(JOURNAL_GROUPS)) - known:
                 connection.execute(insert(OWNER).values(grp=group, node=None, term=0))
 
     def close(self) -> None:
@@ -191,7 +180,7 @@ class Members:
 
     def _share(self, alive: set[str]) -> int:
         """How many groups this member should have: all of them on SQLite, where others only stand by."""
-        return GROUPS if self._is_sqlite else -(-GROUPS // max(1, len(alive)))
+        return JOURNAL_GROUPS if self._is_sqlite else -(-JOURNAL_GROUPS // max(1, len(alive)))
 
     def _surplus(self, mine: frozenset[int], alive: set[str]) -> tuple[int, ...]:
         excess = len(mine) - self._share(alive)

@@ -29,7 +29,7 @@ from tollway.ledger.journal.block import Block, DamagedError, Head, build, head_
 from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.walkeeper import WalKeeper
-from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round, group_of, journals_of
+from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
 from tollway.ledger.state import State
@@ -45,7 +45,7 @@ from tollway.store.engine import open_engine
 from tollway.tasks import spawn
 from tollway.wire.envelope import Context
 from tollway.wire.refusals import Refusal, refuse
-from tollway.wire.subjects import journal_of
+from tollway.wire.subjects import group_of, journal_of, journals_of
 from tollway.wire.usage import UsageFact
 
 FENCED_EXIT: Final = 75

@@ -6,8 +6,10 @@ before; until then it keeps the fact and sends it again.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
+
+import msgspec
 
 from tollway import ids
 from tollway.bus import Bus, Delivery, Subscription
@@ -16,7 +18,6 @@ from tollway.ledger.desk import Desk
 from tollway.ledger.domain import compare, conflict, is_too_old
 from tollway.ledger.journal.finding import find_ending
 from tollway.ledger.journal.store import JournalStore
-from tollway.ledger.members import journals_of
 from tollway.ledger.writer import Writer
 from tollway.tasks import spawn
 from tollway.wire import subjects
@@ -46,6 +47,17 @@ class Room(Protocol):
         ...
 
 
+class Taken(msgspec.Struct):
+    """What became of a message: the desks that decided, by journal, and the facts that they took.
+
+    `is_whole`: nothing of it is for a desk that is not ours now. Otherwise the message comes again, to whom it belongs.
+    """
+
+    desks: dict[int, Desk]
+    facts: list[UsageFact]
+    is_whole: bool = True
+
+
 class Settling:
     """One process's reader of USAGE."""
 
@@ -58,7 +70,9 @@ class Settling:
 
     async def follow(self, group: int) -> None:
         """Read the facts of a group of journals."""
-        named = [name(journal) for journal in journals_of(group) for name in (subjects.usage, subjects.witness)]
+        named = [
+            name(journal) for journal in subjects.journals_of(group) for name in (subjects.usage, subjects.witness)
+        ]
         self._following[group] = await self._room.bus.follow(
             "USAGE",
             named,
@@ -85,35 +99,37 @@ class Settling:
         if self._room.writer.is_full:
             await self._room.writer.settle_down()
         body = delivery.body
-        desks = self._witness(body) if isinstance(body, Witness) else await self._facts(body)
-        if desks is None:
-            return  # not ours any more: it comes again, to whom it belongs
-        facts: Sequence[UsageFact] = () if isinstance(body, Witness) else body.facts
-        _after_commits(desks, lambda: self._done(delivery, facts))
+        taken = self._witness(body) if isinstance(body, Witness) else await self._facts(body)
+        desks = taken.desks.values()
+        _after_commits(desks, lambda: self._done(delivery, taken))
         for desk in desks:
             if desk.pending:
                 self._room.writer.wake(desk, is_urgent=False)
 
-    def _witness(self, witness: Witness) -> list[Desk] | None:
+    def _witness(self, witness: Witness) -> Taken:
         desk = self._room.desk_of(witness.account_id)
         if desk is None:
-            return None
+            return Taken({}, [], is_whole=False)
         desk.take(witness, self._room.now_us())
-        return [desk]
+        return Taken({desk.journal: desk}, [])
 
-    async def _facts(self, body: UsageFacts) -> list[Desk] | None:
-        """The desks that facts went to (adapters send those of one journal together), or None: some are not ours."""
-        desks: dict[int, Desk] = {}
+    async def _facts(self, body: UsageFacts) -> Taken:
+        taken = Taken({}, [])
         for fact in body.facts:
             desk = self._room.desk_of(fact.account_id)
-            if desk is None:
-                return None
-            if not is_cold(desk, fact, self._room.now_us() // 1000):
-                self._settle(desk, fact)
-            elif not await self._cold(desk, fact):
-                return None
-            desks[desk.journal] = desk
-        return list(desks.values())
+            if desk is None or not await self._decided(desk, fact):
+                taken.is_whole = False
+                continue
+            taken.desks[desk.journal] = desk
+            taken.facts.append(fact)
+        return taken
+
+    async def _decided(self, desk: Desk, fact: UsageFact) -> bool:
+        """Whether the fact was taken by this desk."""
+        if is_cold(desk, fact, self._room.now_us() // 1000):
+            return await self._cold(desk, fact)
+        self._settle(desk, fact)
+        return True
 
     def _settle(self, desk: Desk, fact: UsageFact) -> None:
         events = desk.take(fact, self._room.now_us())
@@ -136,9 +152,10 @@ class Settling:
             if fact.outbox:
                 self._told[fact.outbox].append(fact.hold_id)
 
-    def _done(self, delivery: Delivery, facts: Sequence[UsageFact]) -> None:
-        self._tell(facts)
-        self._to_ack.append(delivery)
+    def _done(self, delivery: Delivery, taken: Taken) -> None:
+        self._tell(taken.facts)
+        if taken.is_whole:
+            self._to_ack.append(delivery)
         if not self._is_scheduled:
             self._is_scheduled = True
             spawn(self._notify(), name="settled")
@@ -155,7 +172,7 @@ class Settling:
             await delivery.ack()
 
 
-def _after_commits(desks: Sequence[Desk], release: Callable[[], None]) -> None:
+def _after_commits(desks: Collection[Desk], release: Callable[[], None]) -> None:
     """Call back once everything decided so far at all of these desks is durable."""
     left = len(desks)
 
