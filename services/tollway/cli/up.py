@@ -195,7 +195,8 @@ class _Run:
         if self._first is None:
             say(f"ready on {self._options.base_url} (data in {self._place.root})")
         else:
-            print("\n".join(greeting(self._first)), flush=True)
+            model = "simulator:echo" if self._options.is_simulator_wanted else "tollway/auto"
+            print("\n".join(greeting(self._first, model=model)), flush=True)
 
     def _last_words(self, name: str) -> str:
         """What a program that cannot work said last."""
@@ -214,9 +215,9 @@ async def _missing(client: httpx.AsyncClient) -> str:
     return "" if answer.is_success else answer.text.strip()
 
 
-def greeting(credentials: Credentials) -> list[str]:
-    """What the first start prints, once."""
-    body = '{"model": "simulator:echo", "messages": [{"role": "user", "content": "Hello, Tollway!"}]}'
+def greeting(credentials: Credentials, *, model: str) -> list[str]:
+    """What the first start prints, once: the keys, and a request that works as it stands."""
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello, Tollway!"}}]}}'
     return [
         "",
         f"Tollway {version()} is ready on {credentials.base_url}",
