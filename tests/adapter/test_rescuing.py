@@ -181,3 +181,7 @@ def test_several_choices_cannot_be_sewn() -> None:
 def test_only_models_that_go_on_are_able() -> None:
     assert is_able(candidate("m", provider="mistral"))
     assert not is_able(candidate("m", provider="openai"))
+    assert is_able(candidate("claude-sonnet-4-5-20250929", provider="anthropic"))
+    assert is_able(candidate("claude-opus-4-20250514", provider="anthropic"))
+    assert not is_able(candidate("claude-sonnet-4-6", provider="anthropic"))
+    assert not is_able(candidate("claude-opus-4-7", provider="anthropic"))

@@ -60,6 +60,16 @@ _OLD_LIMIT: Final = "max_tokens"
 """A limit under the other name is ignored by many, and the answer would outgrow its hold."""
 
 
+_CLAUDE_PREFILLS: Final[dict[str, str]] = {
+    "claude-3-*": "",
+    "claude-haiku-4-5*": "",
+    "claude-opus-4-[015]*": "",
+    "claude-opus-4-2025*": "",
+    "claude-sonnet-4-[05]*": "",
+    "claude-sonnet-4-2025*": "",
+}
+"""From 4.6 on they refuse an assistant's message that comes last (Anthropic, Prefill Claude's response, 2026-02)."""
+
 BUILT_IN: Final[tuple[ProviderRow, ...]] = (
     ProviderRow(
         id="openai",
@@ -83,6 +93,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         cancel_stops_billing=True,
         headers={"anthropic-version": "2023-06-01"},
         model_rules=(ModelRule("claude-opus-4-7*", ("temperature", "top_p", "top_k")),),
+        prefills=_CLAUDE_PREFILLS,
     ),
     ProviderRow(
         id="google",
@@ -166,6 +177,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         model_rules=(ModelRule("kimi-k2.5*", ("temperature", "top_p")),),
         output_limit_param=_OLD_LIMIT,
         features=("thinking",),
+        prefills={"*": "partial"},
     ),
     ProviderRow(
         id="zai",
@@ -207,6 +219,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         ),
         is_output_cap_with_reasoning=False,
         output_limit_param=_OLD_LIMIT,
+        prefills={"*": "prefix"},
     ),
     ProviderRow(
         id="togetherai",

@@ -44,6 +44,8 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `features`: what it carries beyond its dialect (`features.Feature`): "thinking", "cache_control", "top_k", …
     `cancel_stops_billing`: whether hanging up on a stream ends the bill.
     `is_output_cap_with_reasoning`: whether the output limit bounds reasoning tokens too, as the provider documents it.
+    `prefills`: patterns of the models that go on with an assistant's message that comes last, and the field of that
+    message that asks for it ("": none is needed).
     """
 
     id: str
@@ -62,6 +64,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[Feature, ...] = ()
     model_rules: tuple[ModelRule, ...] = ()
     is_output_cap_with_reasoning: bool = True
+    prefills: dict[str, str] = {}
 
 
 def refused_params(row: ProviderRow, model_sent: str) -> frozenset[str]:
@@ -86,6 +89,12 @@ def efforts(row: ProviderRow, model_sent: str) -> tuple[Effort, ...]:
     """The words of reasoning effort that this model knows; empty: all of the dialect's."""
     rule = rule_for(row, model_sent)
     return rule.efforts if rule is not None else ()
+
+
+def prefill_field(row: ProviderRow, model_sent: str) -> str | None:
+    """The field that asks this model to go on with a begun answer; None: it does not."""
+    name = model_sent.lower()
+    return next((field for pattern, field in row.prefills.items() if fnmatchcase(name, pattern)), None)
 
 
 def rule_for(row: ProviderRow, model_sent: str) -> ModelRule | None:

@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from tollway.dialects.built_in import BUILT_IN
+from tollway.dialects.rows import prefill_field
 from tollway.dialects.sse import Overlong, Splitter
 from tollway.wire.plan import Candidate, DialectName
 
@@ -17,16 +19,19 @@ Event = dict[str, Any]
 
 TEXT_BYTES_MAX: Final = 256 * 1024
 
-PREFILL: Final[dict[str, str]] = {"anthropic": "", "mistral": "prefix", "moonshotai": "partial"}
-"""Providers whose models go on with an assistant's message that comes last, and the field that asks for it ("": none
-is needed). From their documentation, November 2025."""
+_ROWS: Final = {row.id: row for row in BUILT_IN if row.prefills}
 
 _any: Final = msgspec.json.Decoder()
 
 
 def is_able(candidate: Candidate) -> bool:
     """Whether the candidate's models go on with a begun answer."""
-    return candidate.provider in PREFILL
+    return _field(candidate) is not None
+
+
+def _field(candidate: Candidate) -> str | None:
+    row = _ROWS.get(candidate.provider)
+    return prefill_field(row, candidate.model_sent) if row is not None else None
 
 
 class Seam:
@@ -60,7 +65,7 @@ class Seam:
         self.places.append(len(text))
         self._splitter = Splitter()
         message: Event = {"role": "assistant", "content": begun}
-        if field := PREFILL[candidate.provider]:
+        if field := _field(candidate):
             message[field] = True
         request = cast("Event", _any.decode(body))
         request["messages"] = [*request["messages"], message]
