@@ -420,13 +420,15 @@ def _model_cost(usage: dict[str, Any], price: dict[str, Any]) -> int:
     def rate(of: dict[str, Any], name: str, default: str) -> int:
         return of[default] if of.get(name) is None else of[name]
 
+    hour = min(used("cache_write_hour"), used("cache_write"))
     plain_in = max(0, used("input") - used("cache_read") - used("cache_write") - used("audio_input"))
     plain_out = max(0, used("output") - thought - used("audio_output"))
     return (
         plain_in * rates["input"]
         + plain_out * rates["output"]
         + used("cache_read") * rate(rates, "cache_read", "input")
-        + used("cache_write") * rate(rates, "cache_write", "input")
+        + (used("cache_write") - hour) * rate(rates, "cache_write", "input")
+        + hour * 2 * rates["input"]
         + used("audio_input") * rates.get("audio_input", price.get("audio_input") or rates["input"])
         + used("audio_output") * rates.get("audio_output", price.get("audio_output") or rates["output"])
         + (thought * price["reasoning"] if thought else 0)

@@ -11,8 +11,10 @@ import pytest
 from tests.e2e.gateway import until
 from tests.faults.checker import Summary, audit, books_of
 from tests.faults.conftest import NewHouse
+from tests.faults.database import Database
 from tests.faults.house import House, Wallet
-from tests.faults.load import Storm
+from tests.faults.load import Ask, Storm
+from tests.ledger.conftest import new_database
 
 BENT: Final = Path(__file__).parent / "bent_clock"
 DAY_S: Final = 86_400
@@ -20,6 +22,7 @@ HOUR_S: Final = 3_600
 A_ROUND_OF_THE_TICK_S: Final = 66.0
 """Each journal is looked at for what has expired once in so long."""
 FLAPS: Final = 12
+UNTIL_SERVED: Final = (Ask(tries_max=20), Ask("simulator:echo;delay=40", tries_max=20))
 
 
 class Clock:
@@ -96,3 +99,31 @@ def test_a_clock_that_jumps_takes_nobodys_credit_and_stops_no_request(
         storm.stop()
     house.until_ready()
     whole(house, wallets, storm)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("shift_s", [400 * DAY_S, -DAY_S], ids=["ahead", "behind"])
+def test_a_ledger_that_starts_with_a_wrong_clock_on_postgresql_serves_and_takes_nobodys_credit(
+    shift_s: int, new_house: NewHouse, tmp_path: Path, database: Database
+) -> None:
+    clock = Clock(tmp_path)
+    house = clock.house = new_house(
+        environment=clock.environment("tollway.ledger"), database_url=new_database(database.server)
+    )
+    house.start()
+    wallets = owners_of_lots_that_expire(house)
+    with Storm(house.base_url, wallets, requests=900, rate=8, kinds=UNTIL_SERVED) as storm:
+        time.sleep(1)
+        clock.set(shift_s)
+        pid = house.kill("ledger")
+        until(lambda: is_distrusted(house), within_s=30)
+        assert house.pids()["ledger"] != pid
+        time.sleep(A_ROUND_OF_THE_TICK_S)
+        clock.set(0)
+        pid = house.kill("ledger")
+        house.until_replaced("ledger", pid)
+        storm.stop()
+    house.until_ready()
+    whole(house, wallets, storm)
+    assert {tried.ending for tried in storm.last} == {"complete"}
