@@ -1,7 +1,7 @@
 """Where chance and cryptography enter: ids, tokens, keyed hashes, sealed values. Everything else of auth is told."""
 
 import secrets
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import UNSET
 
@@ -28,6 +28,7 @@ from tollway.wire.keys import (
 )
 from tollway.wire.management import (
     PLATFORM,
+    AccessKeyDraft,
     Account,
     AccountDraft,
     AnyChanges,
@@ -43,14 +44,9 @@ from tollway.wire.management import (
     ProviderKeyDraft,
 )
 
-ID_PREFIXES: Final[dict[type, str]] = {
-    AccountDraft: "ac",
-    ApiKeyDraft: "aigak",
-    ProviderKeyDraft: "aigpk",
-    ProviderDraft: "aigp",
-    ConfigurationDraft: "aigac",
-}
 ACCESS_KEY_ID: Final = "aigk"
+API_KEY_ID: Final = "aigak"
+PROVIDER_KEY_ID: Final = "aigpk"
 MODEL_ID: Final = "aigpm"
 
 
@@ -63,28 +59,29 @@ class Mint:
 
     def for_create(self, state: State, draft: AnyDraft, asked: Asked) -> tuple[Minted, str]:
         """What a draft needs, and the token to show once ("" for resources that are not keys)."""
-        if isinstance(draft, AccountDraft):
-            return self.account(state)
-        if isinstance(draft, ManagedCredentialDraft):
-            return self._managed(state, draft), ""
-        id_ = ids.new_id(ID_PREFIXES.get(type(draft), ACCESS_KEY_ID))
-        if isinstance(draft, ProviderKeyDraft):
-            sealed = self._seal(draft.value, asked.by.account_id, draft.provider_id, id_, 1)
-            return Minted(id_, sealed=sealed, redacted=redacted(draft.value)), ""
-        if isinstance(draft, ConfigurationDraft):
-            return Minted(id_, inline=self._inline(draft, asked)), ""
-        if isinstance(draft, ProviderDraft):
-            return Minted(id_, spare_ids=_spare(len(draft.models))), ""
-        is_api = isinstance(draft, ApiKeyDraft)
-        account_id = (draft.account_id if isinstance(draft, ApiKeyDraft) else None) or asked.by.account_id
-        token, key = self.key(state, API_KEY if is_api else ACCESS_KEY, _handle_of(state, account_id))
-        return Minted(id_, key=key), token
+        match draft:
+            case AccountDraft():
+                return self.account(state)
+            case AccessKeyDraft():
+                return self.access_key(state, _handle_of(state, asked.by.account_id))
+            case ApiKeyDraft():
+                return self._api_key(state, _handle_of(state, draft.account_id or asked.by.account_id))
+            case ProviderKeyDraft():
+                return self._provider_key(draft, asked), ""
+            case ManagedCredentialDraft():
+                return self._managed(state, draft), ""
+            case ConfigurationDraft():
+                return Minted(ids.new_id("aigac"), inline=self._inline(draft, asked)), ""
+            case ProviderDraft():
+                return Minted(ids.new_id("aigp"), spare_ids=_spare(len(draft.models))), ""
+            case _:
+                assert_never(draft)
 
     def account(self, state: State) -> tuple[Minted, str]:
         """A new account and its first API key."""
         handle = _letters(ACCOUNT_CHARS)
         token, key = self.key(state, API_KEY, handle)
-        return Minted(ids.new_id("ac"), key=key, api_key_id=ids.new_id("aigak"), handle=handle), token
+        return Minted(ids.new_id("ac"), key=key, api_key_id=ids.new_id(API_KEY_ID), handle=handle), token
 
     def key(self, state: State, prefix: Prefix, handle: str) -> tuple[str, MintedKey]:
         """A new token of an account, and what is kept of it. Ids in use are drawn again."""
@@ -99,6 +96,15 @@ class Mint:
         """A new access key."""
         token, key = self.key(state, ACCESS_KEY, handle)
         return Minted(ids.new_id(ACCESS_KEY_ID), key=key), token
+
+    def _api_key(self, state: State, handle: str) -> tuple[Minted, str]:
+        token, key = self.key(state, API_KEY, handle)
+        return Minted(ids.new_id(API_KEY_ID), key=key), token
+
+    def _provider_key(self, draft: ProviderKeyDraft, asked: Asked) -> Minted:
+        id_ = ids.new_id(PROVIDER_KEY_ID)
+        sealed = self._seal(draft.value, asked.by.account_id, draft.provider_id, id_, 1)
+        return Minted(id_, sealed=sealed, redacted=redacted(draft.value))
 
     def for_update(self, changes: AnyChanges, asked: Asked, id_: str) -> Minted:
         """What a patch needs."""
@@ -126,7 +132,7 @@ class Mint:
         for place, rule, key in inline_keys(() if draft.rules is UNSET else draft.rules or ()):
             provider = provider_of(rule)
             if provider is not None and key.value is not None:
-                id_ = ids.new_id("aigpk")
+                id_ = ids.new_id(PROVIDER_KEY_ID)
                 sealed = self._seal(key.value, asked.by.account_id, provider, id_, 1)
                 minted = Minted(id_, sealed=sealed, redacted=redacted(key.value))
                 made[place] = domain.inline_record(draft, place, minted, asked)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
 
 from tollway import ids
@@ -41,13 +41,10 @@ from tollway.wire.queries import Balance, GetBalance
 from tollway.wire.refusals import refuse
 
 ACCOUNTS: Final = "/accounts"
-MANAGED: Final = "/managed-credentials"
-WRAPPED: Final = "/sealed-keys"
 SOURCE: Final = "operator"
 CREDIT_TIMEOUT_S: Final = 10.0
 Cents = Annotated[int, Field(ge=1, le=10_000_000_000)]
 CentsEitherWay = Annotated[int, Field(ge=-10_000_000_000, le=10_000_000_000)]
-KekVersion = Annotated[int, Query(alias="kekVersion", ge=1, le=2**31)]
 Words = Annotated[str, Field(min_length=1, max_length=255)]
 
 

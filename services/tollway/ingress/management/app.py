@@ -1,6 +1,6 @@
 """Puts the management plane together: FastAPI behind the gate."""
 
-from typing import cast
+from typing import Final, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -23,9 +23,8 @@ from tollway.ingress.management.usage import usage_router
 from tollway.settings import Settings
 from tollway.telemetry import Telemetry
 
-PUBLIC_URL = "TOLLWAY_PUBLIC_URL"
-
-ROUTERS = (
+PUBLIC_URL: Final = "TOLLWAY_PUBLIC_URL"
+ROUTERS: Final = (
     routing_router,
     resource_router,
     settings_router,

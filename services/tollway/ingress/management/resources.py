@@ -8,10 +8,9 @@ from pydantic import BaseModel
 
 from tollway.ingress.management import configurations, keys, providers
 from tollway.ingress.management.caller import AtDesk, Desk
-from tollway.ingress.management.errors import ErrorShape
+from tollway.ingress.management.errors import ErrorShape, Refused
 from tollway.ingress.management.shapes import Shown
 from tollway.wire.management import (
-    AnyFace,
     Created,
     CreateResource,
     Deleted,
@@ -20,10 +19,12 @@ from tollway.wire.management import (
     Kind,
     ListResources,
     Page,
+    ProviderKey,
     Resource,
     RotateProviderKey,
     UpdateResource,
 )
+from tollway.wire.refusals import refuse
 
 PAGE_MAX: Final = 100
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
@@ -291,5 +292,7 @@ async def rotate_provider_key(desk: AtDesk, id: str, body: keys.ProviderKeyRotat
     """The id stays, so configurations that name it need no change."""
     given = {"name": body.name} if "name" in body.model_fields_set else {}
     command = RotateProviderKey(desk.by, id, body.value, **given)
-    face: AnyFace = (await desk.manage(command, Resource)).face
-    return TABLES[2].show(face, desk)
+    face = (await desk.manage(command, Resource)).face
+    if not isinstance(face, ProviderKey):
+        raise Refused(refuse("internal_error"))
+    return keys.show_provider_key(face, desk)
