@@ -4,6 +4,7 @@ from typing import Any
 
 from tollway.ledger import events as ev
 from tollway.ledger import state as st
+from tollway.ledger.applying import apply, begin_block
 from tollway.ledger.domain import answer, decide, perform
 from tollway.wire.credit import AdjustBalance, ExtendHold, GrantCredit, OpenHold, ReverseCredit, VoidHold
 from tollway.wire.plan import Price
@@ -57,7 +58,7 @@ class Story:
         assert st.canonical(self.state) == before, "deciding changes nothing"
         if isinstance(decided, Refusal) or not decided:
             return decided
-        st.begin_block(self.state, self.now)
+        begin_block(self.state, self.now)
         events = perform(self.state, command, self.now)
         assert isinstance(events, list)
         self.log.append((self.now, events))
@@ -163,9 +164,9 @@ class Story:
         """The state from the log alone."""
         state = st.State(11)
         for ts, events in self.log:
-            st.begin_block(state, ts)
+            begin_block(state, ts)
             for event in events:
-                st.apply(state, event)
+                apply(state, event)
         return state
 
 

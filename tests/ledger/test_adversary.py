@@ -23,8 +23,9 @@ from tests.ledger.story import (
 )
 from tollway.ledger import spend
 from tollway.ledger.age import AGE_MS_MAX, AHEAD_MS_MAX, is_fresh, ulid_floor
-from tollway.ledger.charges import IS_CHARGED, UNRECOVERED_NUSD_MIN
-from tollway.ledger.domain import AMOUNT_NUSD_MAX, HOLD_GRACE_MS, ExpireHold, ExpireLot
+from tollway.ledger.charges import AMOUNT_NUSD_MAX, IS_CHARGED, UNRECOVERED_NUSD_MIN
+from tollway.ledger.deciding.credit import ExpireLot
+from tollway.ledger.deciding.unheard import HOLD_GRACE_MS, ExpireHold
 from tollway.ledger.state import CLOSED_WINDOW_MS
 from tollway.wire.credit import UpdateAccount
 from tollway.wire.money import NUSD_MAX

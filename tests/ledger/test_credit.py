@@ -1,7 +1,8 @@
 """Money comes in, once; and may be taken back."""
 
 from tests.ledger.story import ACCOUNT, DAY_MS, DOLLAR, T0, Story, adjust, ev, grant, kinds, reverse
-from tollway.ledger.domain import AMOUNT_NUSD_MAX, lot_expiry_ms
+from tollway.ledger.charges import AMOUNT_NUSD_MAX
+from tollway.ledger.deciding.credit import lot_expiry_ms
 from tollway.wire.credit import Booked, CreditGranted, UpdateAccount
 
 

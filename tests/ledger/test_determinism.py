@@ -11,13 +11,22 @@ import tollway.ledger.state
 from tests.architecture.test_arrows import EDGE, IMPURE, imports_of
 from tests.ledger.story import DAY_MS, Story, extend, reverse
 from tests.ledger.test_journal import write_story
-from tollway.ledger.domain import ExpireLot
+from tollway.ledger.deciding.credit import ExpireLot
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.state import canonical
 from tollway.store.engine import open_engine
 
 LEDGER = Path(tollway.ledger.state.__file__).parent
-CORE = ("events.py", "lots.py", "spend.py", "charges.py", "state.py", "domain.py")
+CORE = (
+    "events.py",
+    "lots.py",
+    "spend.py",
+    "charges.py",
+    "state.py",
+    "applying.py",
+    "domain.py",
+    *(f"deciding/{name}.py" for name in ("__init__", "credit", "holds", "facts", "unheard")),
+)
 REPLAY = """
 import sys
 from tollway.ledger.journal.reading import load

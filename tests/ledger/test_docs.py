@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tollway.ledger import charges, clockguard, members, service, writer
-from tollway.ledger.domain import HOLD_GRACE_MS, LOT_LIFE_DAYS
+from tollway.ledger.deciding.credit import LOT_LIFE_DAYS
+from tollway.ledger.deciding.unheard import HOLD_GRACE_MS
 from tollway.ledger.state import EXPIRED_KEPT_MS
+from tollway.wire import subjects
 from tollway.wire.pricing import OVERRUN_DIVISOR, OVERRUN_NUSD_MIN
 
 TESTS = Path(__file__).parents[1]
@@ -66,7 +68,7 @@ def test_every_test_that_is_named_exists(file: str, name: str) -> None:
         ("more than 5 minutes", clockguard.JUMP_US == 300_000_000),
         ("exit code 75", service.FENCED_EXIT == 75),
         ("silent for 5 s", members.LEASE_S == 5.0),
-        ("groups of eight", members.GROUPS == 8),
+        ("groups of eight", subjects.JOURNAL_GROUPS == 8),
     ],
 )
 def test_the_limits_are_those_of_the_code(said: str, is_so: bool) -> None:

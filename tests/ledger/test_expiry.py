@@ -1,7 +1,7 @@
 """Lots expire as events, the rest of them that nobody holds; what is held expires when it comes back."""
 
 from tests.ledger.story import ACCOUNT, DAY_MS, T0, TOKEN, Story, ev, grant, kinds, reverse, void
-from tollway.ledger.domain import ExpireLot
+from tollway.ledger.deciding.credit import ExpireLot
 from tollway.ledger.spend import KeySpend, day_ends_in_s, month_ends_in_s, month_of
 
 EXPIRES = T0 + DAY_MS
@@ -87,7 +87,7 @@ def test_ended_holds_are_forgotten_after_the_window_and_replay_forgets_the_same(
 
 
 def test_expired_holds_wait_thirty_days_for_a_late_fact() -> None:
-    from tollway.ledger.domain import ExpireHold
+    from tollway.ledger.deciding.unheard import ExpireHold
 
     story = Story().with_credit().with_hold()
     story.later(120_000).must(ExpireHold("rq_1"))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.ledger.story import ACCOUNT, DOLLAR, KEY, T0, Story, ev, extend, grant, kinds, void
 from tollway.ledger.age import is_fresh
-from tollway.ledger.domain import AMOUNT_NUSD_MAX
+from tollway.ledger.charges import AMOUNT_NUSD_MAX
 from tollway.wire.credit import HoldEnded, HoldExtended, HoldOpened
 
 
@@ -71,7 +71,7 @@ def test_an_id_that_has_ended_is_not_opened_again(end: str) -> None:
 
 
 def expire(hold: str = "rq_1"):  # noqa: ANN201,RUF100
-    from tollway.ledger.domain import ExpireHold
+    from tollway.ledger.deciding.unheard import ExpireHold
 
     return ExpireHold(hold)
 

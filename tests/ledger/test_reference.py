@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.ledger.reference import Reference
 from tests.ledger.story import ACCOUNT, DAY_MS, T0, TOKEN, Story, adjust, extend, grant, reverse, void
 from tollway.ledger import state as st
-from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold, ExpireLot
+from tollway.ledger.deciding.credit import ExpireLot
+from tollway.ledger.deciding.unheard import HOLD_GRACE_MS, ExpireHold
 from tollway.wire.pricing import charged_of
 from tollway.wire.refusals import Refusal
 

@@ -52,7 +52,7 @@ def test_a_journal_written_with_a_clock_far_ahead_still_opens_holds() -> None:
 
 
 def test_a_journal_written_with_a_clock_far_ahead_expires_nothing_early() -> None:
-    from tollway.ledger.domain import ExpireHold
+    from tollway.ledger.deciding.unheard import ExpireHold
 
     ahead_us = (T0 + 400 * 86_400_000) * 1000
     desk = Desk(11, State(11), Head(seq=1, ts=ahead_us), epoch=1)
@@ -109,7 +109,9 @@ ODD: dict[str, dict[str, Any]] = {
     "negative tokens": {"usage": Usage(-(2**63), -1)},
     "a price beyond 64 bits": {"price": Price(input=2**64 - 1, output=2**64 - 1)},
     "an attempt before 1970": {"attempts": [attempt(started_at_ms=-1)]},
-    "an attempt beyond 64 bits": {"attempts": [attempt(started_at_ms=2**64 - 1, duration_ms=2**64 - 1, ttft_ms=2**64 - 1)]},
+    "an attempt beyond 64 bits": {
+        "attempts": [attempt(started_at_ms=2**64 - 1, duration_ms=2**64 - 1, ttft_ms=2**64 - 1)]
+    },
     "an operator's cost beyond 64 bits": {"attempts": [attempt(operator_cost_nusd=2**64 - 1)]},
     "a provider with a long name": {"attempts": [attempt(provider="p" * 500, model="m" * 500)]},
     "a provider with a zero byte": {"attempts": [attempt(provider="p\0q")]},

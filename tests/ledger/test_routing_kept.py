@@ -4,7 +4,7 @@ import msgspec
 
 from tests.ledger.house import House, fact
 from tests.ledger.story import KEY
-from tollway.ledger.domain import encoded_report
+from tollway.ledger.deciding.facts import encoded_report
 from tollway.wire import subjects
 from tollway.wire.plan import Skipped
 from tollway.wire.queries import GetRequest, RequestUsage

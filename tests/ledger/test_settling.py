@@ -4,7 +4,7 @@ import pytest
 
 from tests.ledger.story import ACCOUNT, DOLLAR, PRICE, TOKEN, Story, attempt, ev, extend, kinds, void
 from tollway.ledger.charges import IS_CHARGED, UNRECOVERED_NUSD_MIN, is_abused
-from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold
+from tollway.ledger.deciding.unheard import HOLD_GRACE_MS, ExpireHold
 from tollway.wire.credit import UpdateAccount
 from tollway.wire.pricing import OVERRUN_NUSD_MIN, overrun_max
 from tollway.wire.usage import Outcome, Usage

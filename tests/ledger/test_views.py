@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from tests.ledger.story import ACCOUNT, DAY_MS, KEY, T0, TOKEN, Story, adjust, attempt, grant, reverse, void
 from tests.ledger.test_journal import write_story
-from tollway.ledger.domain import ExpireHold, ExpireLot
+from tollway.ledger.deciding.credit import ExpireLot
+from tollway.ledger.deciding.unheard import ExpireHold
 from tollway.ledger.journal.block import head_of
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.views.projector import Projector

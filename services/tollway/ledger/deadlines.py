@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tollway.ledger.clockguard import GuardedClock
+from tollway.ledger.deciding.credit import ExpireLot
+from tollway.ledger.deciding.unheard import HOLD_GRACE_MS, ExpireHold
 from tollway.ledger.desk import Desk
-from tollway.ledger.domain import HOLD_GRACE_MS, ExpireHold, ExpireLot
 from tollway.ledger.events import StateRooted
 from tollway.ledger.state import STATE_VERSION, root
 from tollway.ledger.writer import Writer

@@ -8,9 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
+from tollway.ledger.applying import begin_block
 from tollway.ledger.domain import answer, decide, happen
 from tollway.ledger.journal.block import EVENTS_MAX, Head
-from tollway.ledger.state import State, begin_block
+from tollway.ledger.state import State
 from tollway.wire.refusals import Refusal
 from tollway.wire.subjects import JOURNALS
 

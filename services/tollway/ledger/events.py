@@ -5,7 +5,7 @@ events. Amounts are integer nano-dollars, times Unix milliseconds. `lots` are sl
 Refusals are not events. New fields are optional; another meaning is another type.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -286,3 +286,5 @@ AnyEvent: TypeAlias = (
     | StateRooted
     | LogRepaired
 )
+Events: TypeAlias = list[Any]
+"""What one command makes happen, in order. (Any: a list of the union would have to be matched wherever it is read.)"""

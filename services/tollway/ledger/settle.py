@@ -14,8 +14,8 @@ import msgspec
 from tollway import ids
 from tollway.bus import Bus, Delivery, Subscription
 from tollway.crash import crashpoint
+from tollway.ledger.deciding.facts import compare, conflict, is_too_old
 from tollway.ledger.desk import Desk
-from tollway.ledger.domain import compare, conflict, is_too_old
 from tollway.ledger.journal.finding import find_ending
 from tollway.ledger.journal.store import JournalStore
 from tollway.ledger.writer import Writer

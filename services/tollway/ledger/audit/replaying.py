@@ -1,9 +1,10 @@
 """Replays stored blocks and doubts everything: links, hashes, decoding, each effect, the writer's own digests."""
 
 from tollway.ledger import events as ev
+from tollway.ledger.applying import apply, begin_block
 from tollway.ledger.audit.invariants import breaches
 from tollway.ledger.journal.block import Block, DamagedError, Head, check, events_of, head_of
-from tollway.ledger.state import STATE_VERSION, State, apply, begin_block, root
+from tollway.ledger.state import STATE_VERSION, State, root
 
 
 class Replay:

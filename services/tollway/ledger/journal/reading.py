@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from tollway.ledger.applying import apply, begin_block
 from tollway.ledger.journal.block import Block, Head, check, events_of, head_of
 from tollway.ledger.journal.store import JournalStore
-from tollway.ledger.state import State, apply, begin_block
+from tollway.ledger.state import State
 
 
 def walk(store: JournalStore, journal: int, head: Head) -> Iterator[Block]:
