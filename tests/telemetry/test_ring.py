@@ -65,3 +65,20 @@ def test_the_list_of_kept_traces_is_bounded_too() -> None:
         ring.keep(trace(number), NOW)
     assert ring.add(span(trace(0), NOW))
     assert not ring.add(span(trace(4999), NOW))
+
+
+def test_a_span_comes_back_as_it_was_recorded() -> None:
+    ring = Ring(1000)
+    name, parent, *_ = span(trace(1), NOW)
+    attributes = {"tollway.request_id": "rq_1", "share": 0.5, "tollway.is_stream": True}
+    links, events = ["00-a-b-01"], [("skipped", NOW, {"tollway.provider": "openai"})]
+    whole: SpanTuple = (name, parent, "1" * 16, "", NOW - 9, NOW, attributes, "timeout", "client", links, events)
+    ring.add(whole)
+    assert ring.keep(trace(1), NOW) == [whole]
+
+
+def test_a_figure_that_no_span_can_carry_costs_the_span_and_nothing_else() -> None:
+    ring = Ring(1000)
+    ring.add((*span(trace(1), NOW)[:6], {"tollway.tokens_input": 2**70}, None, "internal", (), ()))
+    ring.add(span(trace(1), NOW, "other"))
+    assert [s[0] for s in ring.keep(trace(1), NOW)] == ["other"]
