@@ -97,3 +97,10 @@ def test_a_provider_that_wants_its_reasoning_back_gets_it(field: str) -> None:
 
 def test_the_published_table_is_what_the_bridges_do() -> None:
     assert DOCS.read_text() == written(), "run: python -m tests.dialects.table"
+
+
+def test_what_is_dropped_fits_a_header_however_much_it_is() -> None:
+    message = {"role": "user", "content": "q", **{f"{number}{'x' * 300}": 1 for number in range(500)}}
+    dropped = asked(made("openai_chat", "gemini"), {"model": "m", "messages": [message]}).dropped
+    assert len(", ".join(dropped)) < 4000
+    assert dropped[-1] == "and 468 more"

@@ -184,6 +184,11 @@ REASONING: Final[frozenset[Feature]] = frozenset(("reasoning_effort", "reasoning
 """Wishes that a model cannot fulfil that does not reason: there they are hints."""
 
 
+NAMES_MAX: Final = 32
+NAME_CHARS_MAX: Final = 100
+"""Of what is dropped: it goes into a header."""
+
+
 def judge(
     uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str], *, hints: Collection[Feature] = ()
 ) -> Refusal | tuple[str, ...]:
@@ -204,5 +209,6 @@ def judge(
                 f"{use.path}: this provider's dialect has no place for {described.what}. {described.instead}",
                 param=use.path,
             )
-        dropped[_INDEX.sub("[]", use.path)] = None
-    return tuple(dropped)
+        dropped[_INDEX.sub("[]", use.path)[:NAME_CHARS_MAX]] = None
+    names = tuple(dropped)
+    return names if len(names) <= NAMES_MAX else (*names[:NAMES_MAX], f"and {len(names) - NAMES_MAX} more")

@@ -208,12 +208,19 @@ def _too_large() -> Refusal:
     return refuse("body_too_large", f"The request body is larger than {BODY_BYTES_MAX // 1024 // 1024} MiB.")
 
 
+def _printable(value: str) -> bytes:
+    """A header's value; names of the caller's own choosing may be in it, and the server takes no control characters."""
+    if not value.isprintable():
+        value = "".join(letter if letter.isprintable() else "?" for letter in value)
+    return value.encode("latin-1", "replace")
+
+
 _SDK_NAMES: Final = (b"x-request-id", b"request-id")
 """Where the SDKs of OpenAI and of Anthropic look for the request's id."""
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    encoded = [(name.encode("latin-1"), _printable(value)) for name, value in headers.items()]
     request_id = headers.get("tollway-request-id")
     if request_id is not None:
         encoded += [(name, request_id.encode("latin-1")) for name in _SDK_NAMES]
