@@ -247,5 +247,14 @@ def test_an_account_without_credit_is_told_so(street: Street) -> None:
     assert broke.value.type == "billing_error"
 
 
+@pytest.mark.parametrize("name", ["\x14v", "a\r\nset-cookie: b", "\u0416"])
+def test_names_of_the_caller_s_own_choosing_break_no_header(street: Street, name: str) -> None:
+    messages: Any = [{"role": "user", "content": WORDS, name: 1}]
+    raw = street.openai().chat.completions.with_raw_response
+    answer = raw.create(model=f"{street.own('gemini')}:echo", messages=messages)
+    assert answer.headers["tollway-dropped"].startswith("messages[].")
+    assert "set-cookie" not in answer.headers
+
+
 def test_an_answer_after_all_that_is_as_good_as_before(street: Street) -> None:
     assert chat(street, "chat-house:echo").choices[0].message.content == WORDS
