@@ -11,11 +11,14 @@ from tollway.router.resolve import Target
 from tollway.wire.plan import PlanRoute
 from tollway.wire.refusals import Refusal, refuse
 
+_DOCUMENTS: Final = frozenset({"pdf", "image"})
+"""The price list has many models for images alone that their vendors show documents to, gpt-5 among them."""
+
 _LACKS: Final[Mapping[str, tuple[str, Callable[[Model], bool]]]] = {
     "tools": ("does not call tools", lambda model: not model.is_tool_capable),
     "image": ("does not take images", lambda model: "image" not in model.modalities_input),
     "audio": ("does not take audio", lambda model: "audio" not in model.modalities_input),
-    "file": ("does not take files", lambda model: "pdf" not in model.modalities_input),
+    "file": ("does not take files", lambda model: not _DOCUMENTS.intersection(model.modalities_input)),
     "json_schema": ("does not hold to a JSON schema", lambda model: model.is_schema_capable is False),
 }
 """Need → what to say of a model that lacks it, and how to know."""
