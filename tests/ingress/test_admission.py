@@ -1,5 +1,8 @@
 """Who is let in when."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tollway.ingress.admission import Admission, is_listed, may_come_from
 from tollway.wire.access import KeyLimits, Principal
 
@@ -30,6 +33,23 @@ def test_tokens_per_minute_are_weighed_and_one_larger_than_the_limit_passes_when
     assert admission.weigh(principal, 5_000, 0.0) is None
     assert admission.weigh(principal, 1, 0.0) is not None
     assert admission.weigh(principal, 1, 300.0) is None
+
+
+@given(
+    now_s=st.floats(0, 1e9),
+    per_minute=st.integers(1, 10**9),
+    tokens=st.integers(1, 10**9),
+)
+def test_a_key_that_asked_for_nothing_yet_may_ask_at_any_hour(now_s: float, per_minute: int, tokens: int) -> None:
+    admission = Admission()
+    assert admission.weigh(limited(tokens_per_minute=per_minute), tokens, now_s) is None
+
+
+@given(now_s=st.floats(0, 1e9), per_minute=st.integers(1, 300))
+def test_the_whole_limit_fits_into_one_moment_and_no_more(now_s: float, per_minute: int) -> None:
+    admission, principal = Admission(), limited(requests_per_minute=per_minute)
+    assert all(admission.knock(principal, now_s) is None for _ in range(per_minute))
+    assert admission.knock(principal, now_s) is not None
 
 
 def test_a_refused_request_uses_nothing_up() -> None:

@@ -15,6 +15,8 @@ IN_FLIGHT_MAX: Final = 4_000
 """Requests that one process carries at once; above it latency would explode for everybody."""
 METERS_MAX: Final = 50_000
 MINUTE_S: Final = 60.0
+ROUNDING_S: Final = 1e-3
+"""Far below any wait that is worth a refusal, far above what many additions to a clock of years lose."""
 
 
 class Meter:
@@ -26,9 +28,10 @@ class Meter:
         self.due_s = 0.0
 
     def wait_s(self, amount: int, per_minute: int, now_s: float) -> float:
-        """How long until `amount` fits; 0: it fits now."""
-        after = max(self.due_s, now_s) + amount * MINUTE_S / per_minute
-        return max(0.0, after - now_s - max(MINUTE_S, amount * MINUTE_S / per_minute))
+        """How long until `amount` fits; 0: it fits now. What the rounding of a large clock leaves over is no wait."""
+        backlog_s, takes_s = max(0.0, self.due_s - now_s), amount * MINUTE_S / per_minute
+        wait_s = backlog_s + takes_s - max(MINUTE_S, takes_s)
+        return wait_s if wait_s > ROUNDING_S else 0.0
 
     def take(self, amount: int, per_minute: int, now_s: float) -> None:
         """Count it."""
