@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 
 from tests.ingress.conftest import KEY, Neighbours, Street
+from tollway.ingress.tuning import Tuning
 from tollway.wire.access import KeyLimits, Principal, Settings
 from tollway.wire.credit import OpenHold
 from tollway.wire.refusals import refuse
@@ -350,6 +352,76 @@ async def test_a_second_caller_joins_a_stream_that_runs(street: Street) -> None:
         rest = b"".join([chunk async for chunk in chunks])
     assert rest == b"data: [DONE]\n\n"
     assert (await joining).text == "data: 1\n\ndata: [DONE]\n\n"
+    assert len(street.neighbours.works) == 1
+
+
+async def test_the_same_idempotency_key_at_another_address_is_a_conflict(street: Street) -> None:
+    street.neighbours.script = answer
+    body = {**BODY, "max_tokens": 9}
+    await street.client.post(CHAT, json=body, headers=IDEMPOTENT)
+    other = await street.client.post("/v1/messages", json=body, headers=IDEMPOTENT)
+    assert (other.status_code, other.json()["type"]) == (409, "error")
+
+
+def begins(neighbours: Neighbours, work: Work) -> None:
+    neighbours.send(work, Piece(0, "adapter-1", b"data: 1\n\n", SSE))
+
+
+async def test_who_follows_is_told_to_wait_as_well(street: Street) -> None:
+    street.gate.tuning = Tuning(heartbeat_s=0.2)
+    leading = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    await until(lambda: bool(street.neighbours.works))
+    joining = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    await asyncio.sleep(0.7)
+    pieces = (Piece(0, "adapter-1", b"data: 1\n\n", SSE), Piece(1, data=b"data: [DONE]\n\n", end=COMPLETE))
+    street.neighbours.send(street.neighbours.works[0], *pieces)
+    for response in (await leading, await joining):
+        assert response.text.startswith(": waiting\n\n")
+        assert response.text.replace(": waiting\n\n", "") == "data: 1\n\ndata: [DONE]\n\n"
+
+
+async def test_a_failure_after_who_follows_was_told_to_wait_is_said_in_band(street: Street) -> None:
+    street.gate.tuning = Tuning(heartbeat_s=0.2)
+    leading = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    await until(lambda: bool(street.neighbours.works))
+    joining = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    await asyncio.sleep(0.7)
+    end = End("failed_before_content", 1, refusal=refuse("all_providers_failed"))
+    street.neighbours.send(street.neighbours.works[0], Piece(0, "adapter-1", end=end))
+    for response in (await leading, await joining):
+        assert "all_providers_failed" in response.text
+        assert "[DONE]" not in response.text
+
+
+async def test_an_answer_that_breaks_off_is_never_whole_for_who_follows(street: Street) -> None:
+    street.neighbours.script = begins
+    leading = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    await until(lambda: bool(street.neighbours.works))
+    joining = asyncio.ensure_future(street.client.post(CHAT, json=STREAM, headers=IDEMPOTENT))
+    record = next(iter(street.gate.replays._records.values()))
+    await until(lambda: record.followers == 1)
+    record.end(is_whole=False)  # as when the one that leads is cut off for not reading
+    response = await joining
+    assert response.text.startswith("data: 1\n\n")
+    assert "gateway_unavailable" in response.text
+    assert "[DONE]" not in response.text
+    street.neighbours.send(street.neighbours.works[0], Piece(1, data=b"data: [DONE]\n\n", end=COMPLETE))
+    await leading
+
+
+async def test_an_answer_is_made_as_long_as_anybody_waits_for_it(street: Street) -> None:
+    street.neighbours.script = begins
+    async with AsyncExitStack() as leading, AsyncExitStack() as joining:
+        chunks: list[AsyncIterator[bytes]] = []
+        for caller in (leading, joining):
+            stream = street.client.stream("POST", CHAT, json=STREAM, headers=IDEMPOTENT)
+            chunks.append((await caller.enter_async_context(stream)).aiter_raw())
+            assert await anext(chunks[-1]) == b"data: 1\n\n"
+        await asyncio.sleep(0.1)
+        await leading.aclose()
+        await asyncio.sleep(0.3)
+        assert not street.neighbours.cancels, "one of the two is still there"
+    await until(lambda: [c.outcome for c in street.neighbours.cancels] == ["client_aborted"])
     assert len(street.neighbours.works) == 1
 
 

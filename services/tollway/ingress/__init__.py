@@ -5,7 +5,7 @@ Read in this order
     surfaces     which address speaks which dialect.
     exchange     one HTTP exchange.
     admission    who is let in when. `tuning`: what of it the operator may set.
-    replay       one call per Idempotency-Key.
+    replay       one call per Idempotency-Key. `following`: who asked again gets its answer.
     waiting      pieces on their way to an exchange.
     giving_back  holds that nobody needs.
     journey      what is known of a request on its way.

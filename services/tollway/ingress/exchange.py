@@ -28,7 +28,7 @@ class Recorder(Protocol):
         """The head."""
         ...
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, *, is_last: bool) -> None:
         """A part of the body."""
         ...
 
@@ -173,7 +173,7 @@ class Exchange:
     async def _body(self, data: bytes, *, more: bool) -> None:
         self.bytes_out += len(data)
         if self.recorder is not None:
-            self.recorder.add(data)
+            self.recorder.add(data, is_last=not more)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     # -- is the caller still there?

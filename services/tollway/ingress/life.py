@@ -20,9 +20,10 @@ from tollway.ingress import domain
 from tollway.ingress.admission import may_come_from
 from tollway.ingress.counting import counted
 from tollway.ingress.exchange import Exchange
+from tollway.ingress.following import follow
 from tollway.ingress.giving_back import give_back
 from tollway.ingress.journey import Admitted, House, Journey, PlanKey
-from tollway.ingress.replay import Lead, Record, replay
+from tollway.ingress.replay import Lead, Record
 from tollway.ingress.waiting import OUTCOME_OF_LOSS, Wait
 from tollway.ingress.way_out import relay, say_no
 from tollway.tasks import spawn
@@ -73,8 +74,8 @@ async def _live_inside(house: House, journey: Journey, principal: Principal) -> 
         await say_no(journey, admitted)
     elif isinstance(admitted, Record):
         journey.is_replayed = True
-        if not await replay(journey.exchange, admitted):
-            await say_no(journey, refuse("gateway_unavailable", "The request that led with this key was cut off."))
+        is_stream = journey.intake is not None and journey.intake.is_stream
+        await follow(journey, admitted, quiet_after_s=house.tuning.heartbeat_s if is_stream else 0.0)
     else:
         await _serve(house, journey, admitted)
 
@@ -101,9 +102,11 @@ async def _serve(house: House, journey: Journey, admitted: Admitted) -> None:
 
 
 def _gone(journey: Journey, wait: Wait) -> None:
-    """The caller hung up; unless others wait for the same answer, it is not wanted any more."""
+    """The caller hung up; when nobody else waits for the same answer, it is not wanted any more."""
     if journey.lead is None or not journey.lead.record.followers:
         wait.lose("client_gone")
+    else:
+        journey.lead.record.on_deserted = lambda: wait.lose("client_gone")
 
 
 # -- the way in
@@ -152,7 +155,7 @@ def _claim(house: House, journey: Journey, principal: Principal, body: bytes) ->
     key = journey.exchange.headers.get("idempotency-key", "")
     if not key:
         return None
-    claimed = house.replays.claim(principal.access_key_id, key, body, clock.monotonic_s())
+    claimed = house.replays.claim(principal.access_key_id, key, journey.door.path, body, clock.monotonic_s())
     if not isinstance(claimed, Lead):
         return claimed
     journey.lead = claimed

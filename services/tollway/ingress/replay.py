@@ -7,22 +7,25 @@ request.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
-from tollway.ingress.exchange import Exchange
 from tollway.wire.refusals import Refusal, refuse
 
 KEPT_S: Final = 600.0
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 KEY_CHARS_MAX: Final = 255
-REPLAYED: Final = {"tollway-replayed": "true"}
 
 
 class Record:
-    """One answer as it was given, in parts; followers read it while it grows."""
+    """One answer as it was given, in parts; followers read it while it grows.
+
+    `is_closed`: all of it was given, an error at its end included. `is_over`: nobody adds to it any more.
+    `is_dropped`: it became too large to be kept before anybody followed. `on_deserted`: its own caller hung up, and now
+    the last follower did so too.
+    """
 
     def __init__(self, digest: bytes) -> None:
         self.digest = digest
@@ -32,29 +35,47 @@ class Record:
         self.parts: list[bytes] = []
         self.size_bytes = 0
         self.is_stream = False
+        self.is_closed = self.is_dropped = False
         self.is_over = False
         self.is_whole = False
         self.followers = 0
         self.kept_until_s = 0.0
+        self.on_deserted: Callable[[], None] | None = None
         self._grew = asyncio.Event()
 
     def begin(self, status: int, content_type: str, headers: Mapping[str, str], *, is_stream: bool) -> None:
         """The head is known."""
         self.status, self.content_type, self.headers, self.is_stream = status, content_type, headers, is_stream
-        self._grow()
+        self.wake()
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, *, is_last: bool) -> None:
         """A part of the body."""
-        self.parts.append(data)
+        self.is_closed = is_last
         self.size_bytes += len(data)
-        self._grow()
+        self.is_dropped = self.is_dropped or (self.size_bytes > ANSWER_BYTES_MAX and not self.followers)
+        if self.is_dropped:
+            self.parts.clear()
+        else:
+            self.parts.append(data)
+        self.wake()
 
     def end(self, *, is_whole: bool) -> None:
         """Nothing more comes."""
         self.is_over, self.is_whole = True, is_whole
-        self._grow()
+        self.wake()
 
-    def _grow(self) -> None:
+    def join(self) -> None:
+        """Somebody follows."""
+        self.followers += 1
+
+    def leave(self) -> None:
+        """Somebody follows no longer."""
+        self.followers -= 1
+        if not self.followers and self.on_deserted is not None:
+            self.on_deserted()
+
+    def wake(self) -> None:
+        """Have the followers look again."""
         self._grew.set()
         self._grew = asyncio.Event()
 
@@ -69,22 +90,24 @@ class Replays:
     def __init__(self) -> None:
         self._records: OrderedDict[tuple[str, str], Record] = OrderedDict()
 
-    def claim(self, access_key_id: str, key: str, body: bytes, now_s: float) -> "Record | Lead | Refusal":
-        """Follow an earlier request with this key, or lead. Another body under the same key is a conflict."""
+    def claim(self, access_key_id: str, key: str, path: str, body: bytes, now_s: float) -> "Record | Lead | Refusal":
+        """Follow an earlier request with this key, or lead. Another body or address under the key is a conflict."""
         if len(key) > KEY_CHARS_MAX:
             return refuse("invalid_request_body", f"Idempotency-Key: at most {KEY_CHARS_MAX} characters.")
         self._forget(now_s)
-        digest = sha256(body).digest()
+        digest = sha256(path.encode() + b"\0" + body).digest()
         found = self._records.get((access_key_id, key))
-        if found is None:
+        if found is None or found.is_dropped:
             record = self._records[(access_key_id, key)] = Record(digest)
             return Lead(self, (access_key_id, key), record)
         return found if found.digest == digest else refuse("idempotency_conflict")
 
     def finish(self, key: tuple[str, str], record: Record, now_s: float) -> None:
         """Keep a success for a while; drop everything else, so that a repeat is a new try."""
+        if self._records.get(key) is not record:
+            return
         if not record.is_whole or record.size_bytes > ANSWER_BYTES_MAX:
-            self._records.pop(key, None)
+            del self._records[key]
             return
         record.kept_until_s = now_s + KEPT_S
         self._records.move_to_end(key)
@@ -108,33 +131,3 @@ class Lead:
         """The request is over; `is_whole`: it succeeded."""
         self.record.end(is_whole=is_whole)
         self._replays.finish(self._key, self.record, now_s)
-
-
-async def replay(exchange: Exchange, record: Record) -> bool:
-    """Send what another request with the same key is, or was, sent. False: that one ended without an answer."""
-    record.followers += 1
-    try:
-        return await _replay(exchange, record)
-    finally:
-        record.followers -= 1
-
-
-async def _replay(exchange: Exchange, record: Record) -> bool:
-    while not record.status and not record.is_over:
-        await record.grown()
-    if not record.status:
-        return False
-    headers = {**record.headers, **REPLAYED}
-    if not record.is_stream:
-        await exchange.answer(record.status, b"".join(record.parts), record.content_type, headers)
-        return True
-    await exchange.begin(record.status, record.content_type, headers)
-    sent = 0
-    while not record.is_over or sent < len(record.parts):
-        for part in record.parts[sent:]:
-            await exchange.send(part)
-            sent += 1
-        if not record.is_over:
-            await record.grown()
-    await exchange.close()
-    return True
