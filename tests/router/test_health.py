@@ -14,7 +14,7 @@ from tollway.router.health import (
     cool_ms,
 )
 from tollway.router.ordering import by_health
-from tollway.wire.plan import Candidate, HealthChanged, HealthSeen
+from tollway.wire.plan import Candidate, HealthChanged, HealthSeen, health_id
 
 T0 = 1_000_000
 SHARED = ("openai", "groq")
@@ -129,10 +129,12 @@ def test_an_accounts_own_provider_is_not_judged_as_a_whole() -> None:
     assert state(health, "own", "other", "aigpk_2") == "closed"
 
 
-def test_a_provider_without_keys_teaches_nothing_since_its_name_may_be_anothers_too() -> None:
+def test_a_provider_without_keys_is_judged_by_its_address_since_its_name_may_be_anothers_too() -> None:
+    mine, theirs = health_id("", "http://localhost:11434/v1"), health_id("", "http://localhost:8000/v1")
     health = Health(SHARED)
-    assert health.seen(failure(count=100, provider="own", credential=""), T0) == []
-    assert state(health, "own", "m", "") == "closed"
+    health.seen(failure(count=100, provider="own", credential=mine), T0)
+    assert (state(health, "own", "m", mine), state(health, "own", "m", theirs)) == ("open", "closed")
+    assert health_id("aigpk_1", "http://localhost:11434/v1") == "aigpk_1"
 
 
 def test_faults_of_the_caller_are_no_failures() -> None:

@@ -1,6 +1,7 @@
 """What to try, in which order: prices, candidates, and the question that yields them."""
 
-from typing import Literal
+from hashlib import sha256
+from typing import Final, Literal
 
 import msgspec
 
@@ -79,6 +80,15 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     is_private_address_allowed: bool = False
     supported_params: tuple[str, ...] | None = None
     is_reasoning: bool = True
+
+
+KEYLESS: Final = "at:"
+
+
+def health_id(credential_id: str, base_url: str) -> str:
+    """What health is judged by where there is no credential: the address, as a digest, since several accounts may use
+    one provider's name for different ones."""
+    return credential_id or KEYLESS + sha256(base_url.encode()).hexdigest()[:16]
 
 
 class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from tollway.adapter.billing import model_cost_nusd
 from tollway.adapter.counting import Counted, Sample, count_input, estimate_input
 from tollway.adapter.credentials import Way
 from tollway.dialects.faults import Fault
-from tollway.wire.plan import Candidate, HealthSeen
+from tollway.wire.plan import Candidate, HealthSeen, health_id
 from tollway.wire.refusals import Refusal
 from tollway.wire.usage import Attempt, Completion, RetryAction, Usage
 
@@ -172,7 +172,7 @@ class Running:
         return HealthSeen(
             candidate.provider,
             candidate.model,
-            candidate.credential_id,
+            health_id(candidate.credential_id, candidate.base_url),
             successes=int(failure is None),
             failures=int(failure is not None),
             ttft_ms_mean=(self.first_ns - self.started_ns) // 1_000_000 if self.first_ns else 0,

@@ -11,7 +11,7 @@ import msgspec
 
 from tollway.router import auto
 from tollway.router.health import Circuit
-from tollway.router.ordering import Ordered, by_health
+from tollway.router.ordering import Ordered, by_health, health_key
 from tollway.router.resolve import resolve
 from tollway.router.strategies import (
     AUTO,
@@ -59,7 +59,7 @@ def plan(view: View, question: PlanRoute, *, now_ms: int, draw: int = 0) -> Plan
         return next((way.refusal for way in ways if way.refusal is not None), refuse("model_unknown"))
 
     def lately(candidate: Candidate) -> Circuit | None:
-        return view.health.lately(candidate.provider, candidate.model, candidate.credential_id, now_ms)
+        return view.health.lately(*health_key(candidate), now_ms)
 
     arranged = arrange(candidates, strategy, lately, draw=draw)
     ordered = by_health(arranged, view.health, is_prober=view.is_prober)

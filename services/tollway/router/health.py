@@ -32,7 +32,7 @@ FORGET_MS: Final = 600_000
 CIRCUITS_MAX: Final = 8_192
 
 Key = tuple[str, str, str]
-"""(provider, model, credential); a credential's circuit has no model, a provider's has neither."""
+"""(provider, model, credential or address); a credential's circuit has no model, a provider's has neither."""
 
 _RULES: Final[dict[str, FaultRule]] = {str(name): rule for name, rule in FAULTS.items()}
 _UNKNOWN: Final = FaultRule("no", "yes", "target")
@@ -99,10 +99,7 @@ class Health:
     # -- what was seen
 
     def seen(self, note: HealthSeen, now_ms: int) -> list[HealthChanged]:
-        """Learn from attempts; a note of mixed outcome is no row of failures. Notes without a credential are of
-        accounts' own providers, whose names several accounts may use: they teach nothing."""
-        if not note.credential_id:
-            return []
+        """Learn from attempts; a note of mixed outcome is no row of failures."""
         keys = self._keys(note.provider, note.model, note.credential_id)
         changes = [change for key in keys for change in self._succeeded(key, note, now_ms)] if note.successes else []
         return changes + (self._failed(note, now_ms) if note.failures else [])
@@ -212,7 +209,7 @@ class Health:
     def standing(self, provider: str, model: str, credential_id: str) -> Standing:
         """How a candidate stands."""
         found = [self._circuits[key] for key in self._keys(provider, model, credential_id) if key in self.trouble]
-        if not found or not credential_id:
+        if not found:
             return FINE
         worst = next((circuit for circuit in found if circuit.state == "open"), found[0])
         return Standing(worst.state, all(circuit.is_free for circuit in found), worst.reason)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tollway.router.health import Health
-from tollway.wire.plan import Candidate, Skipped
+from tollway.router.health import Health, Key
+from tollway.wire.plan import Candidate, Skipped, health_id
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -18,6 +18,11 @@ class Ordered(msgspec.Struct, frozen=True):
     moved: tuple[Skipped, ...] = ()
     probe: Candidate | None = None
     is_repeatable: bool = True
+
+
+def health_key(candidate: Candidate) -> Key:
+    """The candidate's circuit."""
+    return candidate.provider, candidate.model, health_id(candidate.credential_id, candidate.base_url)
 
 
 def by_health(candidates: Sequence[Candidate], health: Health, *, is_prober: bool) -> Ordered:
@@ -34,7 +39,7 @@ def by_health(candidates: Sequence[Candidate], health: Health, *, is_prober: boo
     probe: Candidate | None = None
     is_waiting = False
     for candidate in candidates:
-        standing = health.standing(candidate.provider, candidate.model, candidate.credential_id)
+        standing = health.standing(*health_key(candidate))
         is_next = standing.is_free and not fit and probe is None
         if standing.state == "closed":
             fit.append(candidate)

@@ -18,6 +18,7 @@ from tollway.router.catalog import Catalog, compile_catalog
 from tollway.router.domain import plan
 from tollway.router.health import Health
 from tollway.router.offers import NOTHING_KNOWN, SILENT_AFTER_MS, Heard, forget_silent, offers_of
+from tollway.router.ordering import health_key
 from tollway.router.ways import View
 from tollway.runtime import Edge, spawn
 from tollway.settings import SettingsError
@@ -73,7 +74,7 @@ class Room:
         return answer.plan
 
     def _claim(self, probe: Candidate, now_ms: int) -> None:
-        self._announce(self.health.claim(probe.provider, probe.model, probe.credential_id, now_ms))
+        self._announce(self.health.claim(*health_key(probe), now_ms))
 
     def explain(self, question: PlanRoute) -> Plan | Refusal:
         """The same without any effect: no probe is given away."""

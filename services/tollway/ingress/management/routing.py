@@ -21,7 +21,17 @@ from tollway.wire import subjects
 from tollway.wire.access import Principal
 from tollway.wire.management import DescribeAccess
 from tollway.wire.money import dollars
-from tollway.wire.plan import AskHealth, Candidate, HealthReport, HealthState, Plan, PlanRoute, Price, Skipped
+from tollway.wire.plan import (
+    AskHealth,
+    Candidate,
+    HealthReport,
+    HealthState,
+    Plan,
+    PlanRoute,
+    Price,
+    Skipped,
+    health_id,
+)
 from tollway.wire.plan import TargetHealth as Target
 from tollway.wire.queries import Balance, GetBalance
 from tollway.wire.refusals import Refusal, refuse
@@ -381,14 +391,19 @@ async def get_health(
 ) -> Any:
     """Targets that were tried lately: the account's own credentials, the operator's, and providers as a whole."""
     principal = await desk.manage(DescribeAccess(desk.by), Principal)
-    own = {key.id for key in principal.provider_keys}
+    own = {key.id for key in principal.provider_keys} | {health_id("", it.base_url) for it in principal.providers}
     question = AskHealth(provider or "")
     report = await desk.ask(subjects.ROUTE_HEALTH, question, HealthReport, ROUTE_TIMEOUT_S)
     return HealthShown(
         uri=desk.uris.to(HEALTH, provider=provider),
         version=report.version,
-        targets=[_target(each) for each in report.targets if (own_key_of(each.credential_id) or "") in own | {""}],
+        targets=[_target(each) for each in report.targets if _is_shown(each.credential_id, own)],
     )
+
+
+def _is_shown(credential_id: str, own: set[str]) -> bool:
+    """The account's own ways, the operator's, and a provider as a whole."""
+    return credential_id in own or key_source_of(credential_id) != "user"
 
 
 def _target(target: Target) -> TargetShown:

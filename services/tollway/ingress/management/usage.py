@@ -9,7 +9,7 @@ from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.resources import ERRORS, MISSING, PAGE_MAX, Limit
 from tollway.ingress.management.shapes import Instant, Listed, Moment, Shown, instant_ms, rfc3339
 from tollway.wire.money import dollars
-from tollway.wire.plan import Skipped
+from tollway.wire.plan import KEYLESS, Skipped
 from tollway.wire.queries import (
     Bucket,
     GetOverview,
@@ -271,7 +271,7 @@ def key_source_of(credential_id: str) -> Literal["ngrok", "user"] | None:
 
 def own_key_of(credential_id: str) -> str | None:
     """The account's own provider key, if it is one."""
-    return None if not credential_id or credential_id.startswith(MANAGED) else credential_id
+    return None if not credential_id or credential_id.startswith((MANAGED, KEYLESS)) else credential_id
 
 
 def _attempt(row: UsageRow) -> AttemptShown:
