@@ -1,5 +1,6 @@
 """Whatever the machine says no to, the person at the terminal reads one sentence, and a script an exit code."""
 
+import json
 import socket
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tollway.cli.__main__ import main
+from tollway.cli.place import Credentials
+from tollway.cli.up import greeting
 from tollway.cli.version import version
 
 Say = Callable[..., tuple[int | str | None, str]]
@@ -57,6 +60,15 @@ def test_what_the_machine_does_not_allow_is_one_sentence(
     assert said.startswith("tollway: ")
     assert sentence in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("has_simulator", "model"), [(True, "simulator:echo"), (False, "tollway/auto")])
+def test_the_first_start_prints_a_request_for_what_there_is(has_simulator: bool, model: str) -> None:
+    keys = Credentials("http://x", "http://x/api", "ac_1", "tw-1", "twapi-1")
+    [said] = [line for line in greeting(keys, has_simulator=has_simulator) if line.startswith("    -d ")]
+    body = json.loads(said.removeprefix("    -d ").strip("'"))
+    assert body["model"] == model
+    assert has_simulator or body["max_completion_tokens"] <= 1_000
 
 
 def test_the_version_and_the_help_answer_to_their_usual_names(say: Say) -> None:

@@ -195,8 +195,7 @@ class _Run:
         if self._first is None:
             say(f"ready on {self._options.base_url} (data in {self._place.root})")
         else:
-            model = "simulator:echo" if self._options.is_simulator_wanted else "tollway/auto"
-            print("\n".join(greeting(self._first, model=model)), flush=True)
+            print("\n".join(greeting(self._first, has_simulator=self._options.is_simulator_wanted)), flush=True)
 
     def _last_words(self, name: str) -> str:
         """What a program that cannot work said last."""
@@ -215,9 +214,13 @@ async def _missing(client: httpx.AsyncClient) -> str:
     return "" if answer.is_success else answer.text.strip()
 
 
-def greeting(credentials: Credentials, *, model: str) -> list[str]:
-    """What the first start prints, once: the keys, and a request that works as it stands."""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello, Tollway!"}}]}}'
+def greeting(credentials: Credentials, *, has_simulator: bool) -> list[str]:
+    """What the first start prints, once: the keys, and a request that works as it stands.
+
+    Of a real provider it asks for so little that the welcome credit covers the dearest model.
+    """
+    begin = '"model": "simulator:echo"' if has_simulator else '"model": "tollway/auto", "max_completion_tokens": 500'
+    body = f'{{{begin}, "messages": [{{"role": "user", "content": "Hello, Tollway!"}}]}}'
     return [
         "",
         f"Tollway {version()} is ready on {credentials.base_url}",
