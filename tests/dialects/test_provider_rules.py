@@ -235,3 +235,12 @@ def test_log_probabilities_that_come_without_text_belong_to_the_text_before() ->
     chunks = [{**head, "candidates": [candidate]} for candidate in (said, last)]
     out = out_of(steps_of(found.stream(), [sse(*chunks)])).decode()
     assert '"token":"Hel","logprob":-0.1' in out
+
+
+def test_a_function_s_result_that_is_no_object_is_text() -> None:
+    turns: list[Any] = [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "id": "c"}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "id": "c", "response": [1]}}]},
+    ]
+    result = sent({"model": "m", "contents": turns}, "openai_chat", model="m", client="gemini")["messages"][1]
+    assert (result["role"], result["content"]) == ("tool", "[1]")

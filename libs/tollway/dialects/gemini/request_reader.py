@@ -210,7 +210,10 @@ _RETURNED: Final = msgspec.json.Decoder(dict[str, Any])
 
 def _read_returned(raw: msgspec.Raw) -> tuple[str, str]:
     """Text under one of the customary keys, or the object as it is."""
-    found = _RETURNED.decode(raw) if is_given(raw) else {}
+    try:
+        found = _RETURNED.decode(raw) if is_given(raw) else {}
+    except msgspec.DecodeError:
+        return "", bytes(raw).decode()
     key = next(iter(found)) if len(found) == 1 else ""
     inner = found.get(key)
     if key in ("result", "output", "error") and isinstance(inner, str):
