@@ -1,7 +1,10 @@
 """What `/v1/models` shows."""
 
+import msgspec
+
 from tests.router.conftest import Router, principal_of
-from tollway.router.models import list_models, released_s
+from tollway.router.models import Lists, list_models, released_s
+from tollway.router.offers import Offers
 from tollway.wire.access import Access, CustomProvider, Principal, Rule, Step
 from tollway.wire.plan import ListModels, ModelList
 from tollway.wire.refusals import Refusal
@@ -17,6 +20,21 @@ def test_only_models_that_some_credential_can_serve_are_listed(router: Router) -
     listed = ids(router)
     assert {"openai:gpt-4o", "simulator:echo", "simulator:embed", "anthropic:claude-sonnet-4-5"} <= set(listed)
     assert {name.partition(":")[0] for name in listed} == {"openai", "anthropic", "simulator", "tollway/auto"}
+
+
+def test_a_list_is_made_once_for_a_configuration_and_anew_when_something_else_is_offered(router: Router) -> None:
+    lists, asked = Lists(), ListModels(principal_of())
+    made = lists.of(router.view, asked)
+    assert lists.of(router.view, asked) is made
+    assert lists.of(router.view, ListModels(msgspec.structs.replace(asked.principal, version=99))) is not made
+    narrow = principal_of(access=Access(models=("openai:gpt-4o",)))
+    listed = lists.of(router.view, ListModels(narrow))
+    assert isinstance(listed, ModelList)
+    assert [card.id for card in listed.models] == ["openai:gpt-4o", "tollway/auto"]
+    fewer = msgspec.structs.replace(router.view, offers=Offers({"simulator": "default"}, is_known=True))
+    fewest = lists.of(fewer, asked)
+    assert isinstance(fewest, ModelList)
+    assert {card.provider for card in fewest.models} == {"simulator", "tollway"}
 
 
 def test_models_outside_the_scope_are_not_listed(router: Router) -> None:

@@ -7,7 +7,6 @@ import msgspec
 
 from tollway import clock
 from tollway.bus import Handles
-from tollway.router.models import list_models
 from tollway.router.room import Room
 from tollway.runtime import Edge
 from tollway.telemetry import names
@@ -52,7 +51,7 @@ def explain_route(room: Room, command: PlanRoute, _context: Context, respond: Re
 
 def models(room: Room, command: ListModels, _context: Context, respond: Respond) -> None:
     """The models that a key may call."""
-    respond(list_models(room.view, command))
+    respond(room.lists.of(room.view, command))
 
 
 def health(room: Room, command: AskHealth, _context: Context, respond: Respond) -> None:

@@ -1,18 +1,49 @@
 """What `/v1/models` shows: the models that this access key may call and that some credential can serve."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from tollway.router.auto import AUTO
 from tollway.router.catalog import Catalog
+from tollway.router.offers import Offers
 from tollway.router.resolve import Target, custom_target, is_reachable, listed_target, resolve
 from tollway.router.ways import View, way_to
-from tollway.wire.access import Principal
+from tollway.wire.access import Access, Principal, Rule
 from tollway.wire.plan import ListModels, ModelCard, ModelList, PlanRoute, Surface
 from tollway.wire.refusals import Refusal
 
 AUTO_CARD: Final = ModelCard(AUTO, "tollway", "Chosen by the router")
+
+
+LISTS_MAX: Final = 16
+_Asker = tuple[str, int, Access, tuple[Rule, ...]]
+
+
+class Lists:
+    """Whole lists as they were made: one takes 50 ms where the operator has a credential for every provider. A list
+    depends on the account's configuration and on what the adapters offer, and not on health."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[_Asker, ModelList] = OrderedDict()
+        self._offers: Offers | None = None
+
+    def of(self, view: View, question: ListModels) -> ModelList | Refusal:
+        """All models, or the one asked for. Keys of one account with the same access share a list."""
+        if question.model_id:
+            return list_models(view, question)
+        if view.offers is not self._offers and view.offers != self._offers:
+            self._made.clear()
+        self._offers = view.offers
+        principal = question.principal
+        asker = (principal.account_id, principal.version, principal.access, principal.rules)
+        made = self._made.pop(asker, None) or list_models(view, question)
+        if isinstance(made, ModelList):
+            self._made[asker] = made
+            if len(self._made) > LISTS_MAX:
+                self._made.popitem(last=False)
+        return made
 
 
 def list_models(view: View, question: ListModels) -> ModelList | Refusal:

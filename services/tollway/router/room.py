@@ -17,6 +17,7 @@ from tollway.router.auto import PREFERRED
 from tollway.router.catalog import Catalog, compile_catalog
 from tollway.router.domain import plan
 from tollway.router.health import Health
+from tollway.router.models import Lists
 from tollway.router.offers import NOTHING_KNOWN, SILENT_AFTER_MS, Heard, forget_silent, offers_of
 from tollway.router.ordering import health_key
 from tollway.router.ways import View
@@ -45,6 +46,7 @@ class Room:
         catalog = _read_catalog(edge)
         self.health = Health(catalog.rows, version=clock.now_ms())
         self.view = View(catalog, NOTHING_KNOWN, self.health, auto_models=_auto_models(edge))
+        self.lists = Lists()
         self._adapters: dict[str, Heard] = {}
         self._routers: dict[str, int] = {}
         self._watching: asyncio.Task[None] | None = None
