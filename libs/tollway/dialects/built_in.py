@@ -307,6 +307,17 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         output_limit_param=_OLD_LIMIT,
     ),
     ProviderRow(
+        id="sambanova",
+        name="SambaNova",
+        base_url="https://api.sambanova.ai/v1",
+        dialects={"chat": "openai_chat", "embeddings": "openai_embeddings"},
+        env=("SAMBANOVA_API_KEY",),
+        refused_params=("logprobs", "top_logprobs", "logit_bias", "seed"),
+        is_output_cap_with_reasoning=False,
+        output_limit_param=_OLD_LIMIT,
+        features=("top_k",),
+    ),
+    ProviderRow(
         id="azure",
         name="Azure OpenAI",
         base_url="https://${AZURE_RESOURCE_NAME}.openai.azure.com/openai/v1",
