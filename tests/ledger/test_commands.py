@@ -53,6 +53,7 @@ def says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bus_server: Any) -> Ca
 @pytest.fixture
 async def past(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """A ledger has run: credit, three requests, one of them open, one failed."""
+    monkeypatch.setattr("tollway.ledger.service.RETRY_HALTED_S", 0.2)
     if "TOLLWAY_DATABASE_URL" in house.environ:
         monkeypatch.setenv("TOLLWAY_DATABASE_URL", house.environ["TOLLWAY_DATABASE_URL"])
     ledger = await house.ledger()
@@ -173,6 +174,8 @@ async def test_a_damaged_block_halts_its_journal_and_comes_back_from_the_stream(
     await asyncio.to_thread(ledger.auditor.scrub)
     await past.until(lambda: list(ledger.halted) == [JOURNAL])
     assert f"journal {JOURNAL} block 2: its content was changed" in ledger.halted[JOURNAL]
+    await ledger.reopen()
+    assert JOURNAL not in ledger.desks, "the damage lies before the snapshot, and is still there"
     planned = await asyncio.to_thread(says, "repair", "--from", "stream")
     assert (planned.code, planned.told["journals"], planned.told["done"]) == (0, [JOURNAL], False)
     assert f"journal {JOURNAL}: blocks to add none, blocks to put right [2]" in planned.lines

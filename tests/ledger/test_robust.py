@@ -61,6 +61,21 @@ def test_a_journal_written_with_a_clock_far_ahead_expires_nothing_early() -> Non
     assert desk.take(ExpireHold("rq_1"), T0 * 1000 + 1_000_000) == []
 
 
+async def test_nothing_expires_while_the_databases_clock_disagrees(small_house: House) -> None:
+    house = small_house
+    ledger = await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    await house.opened(ACCOUNT, 10**6)
+    now_us = ledger.guard.now_us
+    ledger.now_us = lambda: now_us() + 121_000_000  # type: ignore[method-assign]
+    ledger.guard.is_agreed = False
+    ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).held_nusd == 10**6
+    ledger.guard.is_agreed = True
+    ledger.deadlines.tick()
+    assert (await house.balance(ACCOUNT)).held_nusd == 0
+
+
 # -- one journal's trouble
 
 

@@ -11,11 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tollway import clock, ids
-from tollway.bus import BusError, Handles, Respond, Subscription
+from tollway import clock
+from tollway.bus import Handles, Respond, Subscription
 from tollway.bus.nats import NatsBus
-from tollway.ledger import events as ev
-from tollway.ledger.audit import snapshots
 from tollway.ledger.audit.auditor import Auditor
 from tollway.ledger.audit.keys import BadKeyError, Signer, key_path, signer_of
 from tollway.ledger.clockguard import GuardedClock
@@ -25,18 +23,16 @@ from tollway.ledger.desk import Desk
 from tollway.ledger.durability import sync_fault
 from tollway.ledger.filesystem import refuse_network
 from tollway.ledger.handlers import HANDLERS, handlers_of
-from tollway.ledger.journal.block import Block, DamagedError, Head, build, head_of
-from tollway.ledger.journal.reading import load, replay
 from tollway.ledger.journal.store import JournalStore, UnknownError
 from tollway.ledger.journal.walkeeper import WalKeeper
 from tollway.ledger.members import BEAT_S, SILENCE_S, Members, OtherHostError, Round
+from tollway.ledger.opening import Opening
 from tollway.ledger.relay import CopyDiffersError, Relay
 from tollway.ledger.settle import Settling
-from tollway.ledger.state import State
 from tollway.ledger.telling import Telling
 from tollway.ledger.views.projector import Projector
 from tollway.ledger.views.store import ViewStore
-from tollway.ledger.writer import Committed, FencedError, Writer, commit
+from tollway.ledger.writer import Committed, FencedError, Writer
 from tollway.runtime import Edge
 from tollway.runtime.process import EXIT_UNUSABLE
 from tollway.settings import Settings, SettingsError
@@ -50,7 +46,6 @@ from tollway.wire.usage import UsageFact
 
 FENCED_EXIT: Final = 75
 """EX_TEMPFAIL: the supervisor starts the process again, and it stands by."""
-VERSION: Final = "1"
 TROUBLE_S: Final = 10.0
 """Whoever is in trouble tries again and says so within this: what was not heard of for so long is over."""
 REMEMBERED_JOURNALS_MAX: Final = 100_000
@@ -82,6 +77,7 @@ class Ledger:
         self.bus.believed_ms = lambda: self.guard.now_us() // 1000
         self.views: ViewStore | None = None
         self.halted: dict[int, str] = {}
+        self._doubted: set[int] = set()
         self.telling = Telling(edge.telemetry)
         self._exit = on_end or _die
         self._journals: dict[str, int] = {}
@@ -122,10 +118,19 @@ class Ledger:
         self.settling = Settling(self)
         self.deadlines = Deadlines(self)
         self.relay = self._relay()
-        self._signer = _signer(told)
+        signer = _signer(told)
+        self._opening = Opening(
+            self.writer,
+            self.relay,
+            self.guard,
+            signer.public,
+            node=told.node,
+            on_unfit=self._halt,
+            on_trouble=self._trouble,
+        )
         self.auditor = Auditor(
             self.journal,
-            self._signer,
+            signer,
             heads=lambda: {journal: desk.head.seq for journal, desk in list(self.desks.items())},
             on_finding=self._found,
             on_trouble=self._trouble,
@@ -210,10 +215,8 @@ class Ledger:
 
     async def _open(self, journals: Sequence[int]) -> None:
         """Own journals. One that is damaged, or behind its copy, stays closed, and is named."""
-        found = await asyncio.gather(*(self._examined(journal) for journal in journals))
-        ready = [one for one in found if one is not None]
         try:
-            desks = await self._begin(ready) if ready else []
+            desks = await self._opening.open(journals, doubted=self._doubted)
         except FencedError:
             self._fenced()
             return
@@ -223,78 +226,25 @@ class Ledger:
                 await self.relay.catch_up(desk.journal)
             self.desks[desk.journal] = desk
             self.halted.pop(desk.journal, None)
+            self._doubted.discard(desk.journal)
         self.telling.halted(len(self.halted))
-
-    async def _examined(self, journal: int) -> tuple[State, Head] | None:
-        """A journal's state and head, or None when it is not fit to go on."""
-        try:
-            state, head = await self._loaded(journal)
-            await self._compare(journal, head)
-        except (DamagedError, CopyDiffersError) as fault:
-            self._halt(journal, str(fault))
-            return None
-        return state, head
 
     async def _retry(self) -> None:
         """Journals that were halted open by themselves once they are repaired."""
         while True:
             await asyncio.sleep(RETRY_HALTED_S)
-            if journals := [journal for journal in self.halted if group_of(journal) in self._mine]:
-                await self._open(journals)
+            await self.reopen()
+
+    async def reopen(self) -> None:
+        """Open halted journals that are fit again."""
+        if journals := [journal for journal in self.halted if group_of(journal) in self._mine]:
+            await self._open(journals)
 
     async def _keep_views(self) -> None:
         """Read models that an operator emptied are filled again, also those of accounts to which nothing happens."""
         while True:
             await asyncio.sleep(VIEWS_CHECK_S)
             await self.projector.reach({journal: desk.head.seq for journal, desk in self.desks.items()})
-
-    async def _compare(self, journal: int, head: Head) -> None:
-        """Nothing is appended before the copy was looked at: it may know blocks that the database has lost.
-
-        Raises CopyDiffersError. While the stream does not answer, wait.
-        """
-        while self.relay is not None:
-            try:
-                await self.relay.own(journal, head.seq)
-            except (BusError, UnknownError) as fault:
-                self._trouble(f"{type(fault).__name__} from the LEDGER stream")
-                await asyncio.sleep(BEAT_S)
-            else:
-                return
-
-    async def _begin(self, found: Sequence[tuple[State, Head]]) -> list[Desk]:
-        """Append `epoch.started` to each: whoever wrote before us cannot any more. Raises FencedError."""
-        now_us = self.guard.now_us()
-        blocks = [self._epoch_block(state.journal, head, now_us) for state, head in found]
-        await self.writer.run(lambda: commit(self.journal, blocks, on_trouble=self._trouble))
-        for (state, _), block in zip(found, blocks, strict=True):
-            replay(state, block)
-        epoch_ms = now_us // 1000  # a block's time is later where an earlier writer's clock was ahead
-        return [
-            Desk(block.journal, state, head_of(block), epoch=block.epoch, epoch_ms=epoch_ms)
-            for (state, _), block in zip(found, blocks, strict=True)
-        ]
-
-    def _epoch_block(self, journal: int, head: Head, now_us: int) -> Block:
-        started = ev.EpochStarted(epoch=head.epoch + 1, writer=self.edge.settings.node, head=head.hash.hex())
-        opened = ev.JournalOpened(journal=journal, version=VERSION, nonce=ids.new_trace_id())
-        happened = [started] if head.seq else [opened, started]
-        ts = max(head.ts + 1, now_us)
-        return build(journal, head, epoch=started.epoch, ts=ts, events=happened)
-
-    async def _loaded(self, journal: int) -> tuple[State, Head]:
-        """Replay a journal; while the database is away, wait for it. Raises DamagedError."""
-        while True:
-            try:
-                return await asyncio.to_thread(self._load, journal)
-            except UnknownError as fault:
-                self._trouble(fault.kind)
-                await asyncio.sleep(BEAT_S)
-
-    def _load(self, journal: int) -> tuple[State, Head]:
-        """From the newest snapshot that can be trusted, or from the first block."""
-        state, head = snapshots.newest(self.journal, journal, [self._signer.public])
-        return load(self.journal, journal, state, head)
 
     async def _serve(self, group: int) -> None:
         handlers = [handles for journal in journals_of(group) for handles in handlers_of(journal)]
@@ -378,7 +328,9 @@ class Ledger:
         self._loop.call_soon_threadsafe(self._condemn, journal, why)
 
     def _condemn(self, journal: int, why: str) -> None:
+        """What the auditor found may lie before every snapshot: only a look at all of the journal takes it back."""
         self.telling.found()
+        self._doubted.add(journal)
         self._halt(journal, why)
 
     def _broken(self, desk: Desk, fault: Exception) -> None:
