@@ -116,6 +116,14 @@ def test_anthropic_s_version_and_betas_are_passed_on() -> None:
     }
 
 
+@pytest.mark.parametrize("dialect", ["openai_chat", "openai_responses"])
+def test_openai_s_betas_are_passed_on_and_nothing_else_of_the_caller_s(dialect: DialectName) -> None:
+    body = json.dumps({"model": "x", "messages": [], "input": "x"}).encode()
+    told = {"openai-beta": "responses=v1", "authorization": "secret", "cookie": "c"}
+    out = made(dialect, dialect).request(body, model_sent="m", tokens_output_cap=None, is_stream=False, headers=told)
+    assert getattr(out, "headers", None) == {"content-type": "application/json", "openai-beta": "responses=v1"}
+
+
 @pytest.mark.parametrize(
     ("dialect", "body", "field"),
     [

@@ -161,7 +161,9 @@ def path(_target: Target) -> str:
     return "/chat/completions"
 
 
+_PASSED_ON: Final = ("openai-beta", "http-referer", "x-title")
+
+
 def headers(caller: Mapping[str, str]) -> dict[str, str]:
-    """Of the outgoing call; nothing of the caller's is needed."""
-    del caller
-    return {"content-type": CONTENT_TYPE_JSON}
+    """Of the outgoing call: the betas that the caller asked for, and OpenRouter's name of the application."""
+    return {"content-type": CONTENT_TYPE_JSON, **{name: caller[name] for name in _PASSED_ON if name in caller}}

@@ -17,7 +17,8 @@ CARRIES: Final[frozenset[Feature]] = frozenset(
         "file_id", "assistant_refusal", "tools", "tool_strict", "tool_choice", "tool_choice_named",
         "custom_tools", "one_tool_call_at_a_time", "one_call_of_one_tool", "tool_result_media", "temperature",
         "temperature_above_1", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "stop_space",
-        "choices", "logprobs", "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity", "user",
+        "choices", "logprobs", "json_object", "json_schema", "reasoning_effort", "reasoning_budget", "verbosity",
+        "user",
     }
 )  # fmt: skip
 """By their row, providers may carry more: `thinking`, `thinking_signature`, `cache_control`, `top_k`."""
