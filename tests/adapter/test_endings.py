@@ -8,7 +8,7 @@ import pytest
 
 from tests.adapter.conftest import Bench, candidate
 from tests.adapter.test_streams import Purse
-from tollway.adapter.endings import length_ending
+from tollway.adapter.endings import Output, length_ending
 from tollway.adapter.extending import choices_of, tokens_used
 from tollway.adapter.pursuit import Pursuit
 from tollway.wire.plan import DialectName
@@ -85,12 +85,37 @@ def _check_responses(found: list[dict[str, object]], _data: bytes) -> None:
     assert last["type"] == "response.incomplete"
     assert last["response"]["status"] == "incomplete"  # type: ignore[index]
     assert last["response"]["id"] == found[0]["response"]["id"]  # type: ignore[index]
+    said = "".join(str(event["delta"]) for event in found if event["type"] == "response.output_text.delta")
+    [message] = last["response"]["output"]  # type: ignore[index]
+    assert (message["status"], message["content"][0]["text"]) == ("incomplete", said)
+    assert len(said) > 1000
     numbers = [event["sequence_number"] for event in found]
     assert numbers == sorted(numbers)  # type: ignore[type-var]
     assert len(set(numbers)) == len(numbers)
 
 
 CHECKS = {"openai_chat": _check_chat, "anthropic_messages": _check_messages, "openai_responses": _check_responses}
+
+
+def test_output_that_was_done_stays_and_what_was_under_way_is_incomplete() -> None:
+    done = {"type": "reasoning", "id": "rs_1", "summary": []}
+    call = {"type": "function_call", "id": "fc_1", "name": "f", "arguments": "", "status": "in_progress"}
+    told = [
+        {"type": "response.output_item.added", "output_index": 0, "item": {**done, "status": "in_progress"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": done},
+        {"type": "response.output_item.added", "output_index": 1, "item": call},
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": '{"a"'},
+    ]
+    output = Output()
+    for event in told:
+        output.hear(b"event: x\ndata: " + json.dumps(event).encode() + b"\n\n")
+    assert output.items() == [done, {**call, "status": "incomplete", "arguments": '{"a"'}]
+
+
+def test_every_choice_of_a_stream_is_ended() -> None:
+    begin = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\ndata: {"choices":[{"index":1,"delta":{}}]}\n\n'
+    [last] = events(length_ending("openai_chat", begin, b"", 5) or b"")
+    assert [(it["index"], it["finish_reason"]) for it in last["choices"]] == [(0, "length"), (1, "length")]  # type: ignore[attr-defined]
 
 
 def test_a_block_that_is_closed_already_is_not_closed_again() -> None:

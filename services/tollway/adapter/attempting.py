@@ -12,6 +12,7 @@ from tollway.adapter.answering import Reply
 from tollway.adapter.attempts import Allowance, allowance
 from tollway.adapter.connection import Answer, Trouble, UpstreamError
 from tollway.adapter.credentials import Credentials, Way
+from tollway.adapter.endings import Output
 from tollway.adapter.extending import Extension, tokens_used
 from tollway.adapter.rescuing import Seam
 from tollway.adapter.running import Running
@@ -194,6 +195,7 @@ class Attempting:
             body = await answer.begin(ERROR_BYTES_MAX)
             run.fault = made.fault(answer.status, answer.headers, body, now_ms=clock.now_ms())
         elif self._work.is_stream:
+            run.output = Output() if self.is_extensible and self._work.dialect == "openai_responses" else None
             await _Streaming(self, run, made, answer, limit, allow.gap_s).relay()
         else:
             _read_whole(run, made, answer.status, await answer.whole(self._house.upstream.larder))
@@ -308,6 +310,8 @@ class _Streaming:
     def _keep_tail(self, out: bytes) -> None:
         if self._attempt.is_extensible:
             self._run.tail = (self._run.tail + out)[-TAIL_BYTES:]
+            if self._run.output is not None:
+                self._run.output.hear(out)
 
     def _hold(self, out: bytes) -> None:
         self._held.append(out)

@@ -295,7 +295,8 @@ class Pursuit:
         cap = self._extension.cap if self._extension is not None else self.work.tokens_output_cap
         ending.usage = msgspec.structs.replace(ending.usage, tokens_output=min(ending.usage.tokens_output or 0, cap))
         ending.stop = STOP_CREDIT
-        data = length_ending(self.work.dialect, run.sample.begin, run.tail, ending.usage.tokens_output or 0)
+        tokens = ending.usage.tokens_output or 0
+        data = length_ending(self.work.dialect, run.sample.begin, run.tail, tokens, run.output)
         if data is None:
             ending.refusal = refuse("insufficient_credits", "The credit was used up in the middle of the answer.")
         ending.data = data or b""

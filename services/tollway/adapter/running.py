@@ -9,6 +9,7 @@ from tollway.adapter.attempts import Failure, completion_of, cool_s
 from tollway.adapter.billing import model_cost_nusd
 from tollway.adapter.counting import Counted, Sample, count_input, estimate_input
 from tollway.adapter.credentials import Way
+from tollway.adapter.endings import Output
 from tollway.dialects.faults import Fault
 from tollway.wire.plan import Candidate, HealthSeen, health_id
 from tollway.wire.refusals import Refusal
@@ -18,7 +19,8 @@ from tollway.wire.usage import Attempt, Completion, RetryAction, Usage
 class Running:
     """The facts of an attempt, filled in on the way. Times are wall-clock nanoseconds.
 
-    `body` is the caller's. `tail`: the last bytes sent, where they may be needed; `last`: what goes with the end.
+    `body` is the caller's. `tail`: the last bytes sent, where they may be needed; `last`: what goes with the end;
+    `output`: the items of a responses stream, where it may have to be ended by us.
     `is_resumed`: it goes on with the answer of an attempt before. `refusal`: no credential opens the candidate.
     `is_cut`: the request's deadline ended it, not its own limit.
     """
@@ -43,6 +45,7 @@ class Running:
         "model_answered",
         "notes",
         "number",
+        "output",
         "path",
         "refusal",
         "sample",
@@ -76,6 +79,7 @@ class Running:
         self.answer_bytes = 0
         self.tokens_output_max = 0
         self.way: Way | None = None
+        self.output: Output | None = None
         self.path = ""
         self.tail = self.last = b""
 
