@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.support import asked, made, out_of, sse, steps_of
+from tests.dialects.support import asked, chunk, made, out_of, sse, steps_of
 from tollway.dialects.bridge import bridge
 from tollway.dialects.built_in import BUILT_IN
 from tollway.dialects.rows import ProviderRow
@@ -244,3 +244,37 @@ def test_a_function_s_result_that_is_no_object_is_text() -> None:
     ]
     result = sent({"model": "m", "contents": turns}, "openai_chat", model="m", client="gemini")["messages"][1]
     assert (result["role"], result["content"]) == ("tool", "[1]")
+
+
+# -- what providers answer
+
+
+def answered_by(provider: DialectName, *chunks: Any, client: DialectName = "openai_chat") -> str:
+    found = made(client, provider)
+    asked(found, chat(stream=True), is_stream=True)
+    return out_of(steps_of(found.stream(), [sse(*chunks)])).decode()
+
+
+def test_calls_that_all_have_the_index_0_are_told_apart_by_their_ids() -> None:
+    def call(name: str) -> dict[str, Any]:
+        given = {"index": 0, "id": name, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        return chunk({"tool_calls": [given]})
+
+    found = made("anthropic_messages", "openai_chat")
+    asked(found, chat(max_tokens=9, stream=True), is_stream=True)
+    more = chunk({"tool_calls": [{"index": 0, "id": "", "function": {"name": "", "arguments": " "}}]})
+    data = sse(call("c1"), call("c2"), more, chunk({}, "tool_calls"), "[DONE]")
+    out = out_of(steps_of(found.stream(), [data])).decode()
+    assert out.count('"type":"tool_use"') == 2
+    assert (out.count('"id":"c1"'), out.count('"id":"c2"')) == (1, 1)
+
+
+def test_what_gemini_draws_is_an_image_in_the_text_whole_and_streamed() -> None:
+    drawn: Any = {"parts": [{"text": "See: "}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}
+    body: Any = {"responseId": "r", "modelVersion": "m", "candidates": [{"content": drawn, "finishReason": "STOP"}]}
+    found = made("openai_chat", "gemini")
+    asked(found, chat())
+    served = found.answer(200, json.dumps(body).encode())
+    shown = "See: ![image/png](data:image/png;base64,AAAA)"
+    assert json.loads(getattr(served, "body", b"{}"))["choices"][0]["message"]["content"] == shown
+    assert "![image/png](data:image/png;base64,AAAA)" in answered_by("gemini", body)

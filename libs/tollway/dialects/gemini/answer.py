@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from tollway.dialects import classify
+from tollway.dialects import classify, media
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.gemini.request_reader import join_thoughts, read_call
@@ -227,7 +227,16 @@ def read_part(part: Part, new_id: str) -> list[chat.Part]:
     signed: list[chat.Part] = [read_thought("", token, NAME)] if token else []
     if part.function_call is not None:
         return [*signed, read_call(part.function_call, part.function_call.id or new_id)]
-    return [*([chat.Text(part.text)] if part.text else []), *signed]
+    text = text_of(part)
+    return [*([chat.Text(text)] if text else []), *signed]
+
+
+def text_of(part: Part) -> str:
+    """A part's text. What a model drew has no place in other dialects' answers: it is an image in Markdown there."""
+    drawn = part.inline_data
+    if drawn is None:
+        return part.text or ""
+    return f"![{drawn.mime_type}]({media.write_data_url(drawn.mime_type, drawn.data)})"
 
 
 def join_texts(parts: Iterable[chat.Part]) -> list[chat.Part]:

@@ -61,9 +61,10 @@ class _CandidateReader:
             new_id = answer.call_id(self._answer_id, self._index, self._calls)
             self._calls += 1
             return [*signed, *self._call(answer.read_call(part.function_call, part.function_call.id or new_id))]
-        if not part.text:
+        text = answer.text_of(part)
+        if not text:
             return signed
-        return [*self._parts.more("text", chat.Text()), self._parts.added(part.text, tokens), *signed]
+        return [*self._parts.more("text", chat.Text()), self._parts.added(text, tokens), *signed]
 
     def _call(self, call: chat.ToolCall) -> list[chat.Event]:
         opened = self._parts.more(("call", self._calls), chat.ToolCall(call.id, call.name))

@@ -43,7 +43,8 @@ class _ChoiceReader:
     def __init__(self, index: int) -> None:
         self._index = index
         self._parts = Opening(index)
-        self._calls: set[int] = set()
+        self._calls: list[str] = []
+        self._numbers: dict[int, int] = {}
         self.is_stopped = False
 
     def read(self, choice: Choice) -> list[chat.Event]:
@@ -90,17 +91,24 @@ class _ChoiceReader:
         return events
 
     def _call(self, call: Call) -> list[chat.Event]:
-        number = call.index if call.index is not None else len(self._calls)
-        read = tools.read_call(call, number)
+        index = call.index if call.index is not None else len(self._calls)
+        read = tools.read_call(call, index)
         if read is None:
             return []
         events: list[chat.Event] = []
-        if number not in self._calls:
-            self._calls.add(number)
+        number = self._numbers.get(index)
+        if number is None or self._is_another(call, number):
+            number = self._numbers[index] = len(self._calls)
+            self._calls.append(read.id)
             events += self._parts.more(("call", number), msgspec.structs.replace(read, arguments=""))
         elif not self._parts.is_open(("call", number)):
             raise msgspec.DecodeError("a delta of a tool call that was complete")
         return [*events, self._parts.added(read.arguments)] if read.arguments else events
+
+    def _is_another(self, call: Call, number: int) -> bool:
+        """Some servers (Ollama until 0.9) give every call the index 0: an id and a name of its own tell it apart."""
+        is_named = call.function is not None and bool(call.function.name)
+        return is_named and call.id not in (None, "", self._calls[number])
 
 
 class Reader:
