@@ -88,6 +88,7 @@ class Echo:
 @pytest.mark.long
 def test_every_fact_comes_one_to_three_times_in_any_order_while_requests_are_served(house: House) -> None:
     wallets = [house.wallet() for _ in range(3)]
+    conflicts = len(books_of(house).conflicts)
     echo = Echo(house)
     with echo.heard(), Storm(house.base_url, wallets, requests=150, rate=12) as storm:
         pass
@@ -95,7 +96,7 @@ def test_every_fact_comes_one_to_three_times_in_any_order_while_requests_are_ser
     assert echo.count > storm.started // 2
     found = audit(house, wallets, storm.tries)
     assert found.breaches == []
-    assert books_of(house).conflicts == [], "the same fact again is no other fact"
+    assert len(books_of(house).conflicts) == conflicts, "the same fact again is no other fact"
     assert len(storm.completed()) > storm.started // 2
 
 
