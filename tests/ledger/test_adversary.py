@@ -268,6 +268,12 @@ def test_a_chargeback_beyond_what_remains_is_owed_and_a_second_one_is_nothing() 
     assert story.balances() == (0, 0, 100_000 * TOKEN)
 
 
+def test_who_is_in_debt_opens_not_even_a_hold_of_nothing() -> None:
+    story = Story().with_credit(DOLLAR, ext_ref="p1").with_hold(amount=DOLLAR)
+    story.must(reverse("p1", DOLLAR))
+    assert story.refused(story.open("rq_2", 0)).code == "insufficient_credits"
+
+
 def test_a_chargeback_before_its_purchase_is_refused_so_that_it_is_sent_again() -> None:
     story = Story()
     assert story.refused(reverse("p1", DOLLAR)).code == "resource_missing"

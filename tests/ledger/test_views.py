@@ -270,6 +270,31 @@ async def test_two_projectors_count_everything_once(store: JournalStore, views: 
     assert [row[4:] for row in sums(views)] == [(20 * TOKEN, 20, 0)]
 
 
+@pytest.mark.parametrize("look", [1, 2])
+async def test_another_projector_between_two_looks_at_the_watermark_counts_nothing_twice(
+    store: JournalStore, views: ViewStore, look: int
+) -> None:
+    story = Story().with_credit(10**9).with_hold("rq_1", amount=5)
+    committed = blocks_and_events(store, story)
+    looks = 0
+
+    class Overtaken(ViewStore):
+        def watermarks(self) -> dict[int, tuple[int, bytes]]:
+            nonlocal looks
+            found = super().watermarks()
+            looks += 1
+            if looks == look:
+                project(ViewStore(views.engine), story)
+            return found
+
+    projector = Projector(store, Overtaken(views.engine), on_trouble=lambda _: None)
+    projector.feed(committed)
+    await projector.reach({})
+    await asyncio.to_thread(projector.stop)
+    assert looks >= 1
+    assert ask(views, GetBalance(ACCOUNT)) == Balance(*story.balances())
+
+
 async def test_read_models_dropped_while_we_run_are_rebuilt(store: JournalStore, views: ViewStore) -> None:
     story = Story().with_credit(10**9).with_hold("rq_1")
     committed = blocks_and_events(store, story)

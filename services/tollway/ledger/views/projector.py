@@ -40,7 +40,7 @@ class Projector:
         self._timer: asyncio.TimerHandle | None = None
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._queued = 0
-        self._heads: dict[int, Head] = {}
+        self._heads: dict[int, Head] | None = None
         self._thread = threading.Thread(target=self._run, name="ledger projector", daemon=True)
         self._thread.start()
 
@@ -124,7 +124,7 @@ class Projector:
                 time.sleep(RETRY_S)
 
     def _head(self, journal: int) -> Head:
-        if not self._heads:
+        if self._heads is None:
             self._heads = self._marks()
         return self._heads.get(journal, Head())
 
@@ -138,12 +138,13 @@ class Projector:
 
     def _write(self, blocks: Iterable[tuple[Block, list[Any]]]) -> None:
         """Project each block once, in order; try until the database takes them, or has them from somebody else."""
-        rows, heads = Rows(), dict[int, Head]()
+        rows, moves = Rows(), dict[int, tuple[int, Head]]()
         for block, events in blocks:
-            if block.seq == (heads.get(block.journal) or self._head(block.journal)).seq + 1:
+            known = self._head(block.journal)
+            before, head = moves.get(block.journal, (known.seq, known))
+            if block.seq == head.seq + 1:
                 add_block(rows, journal=block.journal, ts_us=block.ts, events=events)
-                heads[block.journal] = head_of(block)
-        moves = {journal: (self._head(journal).seq, head) for journal, head in heads.items()}
+                moves[block.journal] = (before, head_of(block))
         while moves:
             try:
                 self._views.write(rows, moves)
@@ -154,7 +155,7 @@ class Projector:
                 self._on_trouble(type(fault).__name__)
                 time.sleep(RETRY_S)
             else:
-                self._heads.update(heads)
+                self._heads = (self._heads or {}) | {journal: head for journal, (_, head) in moves.items()}
                 return
 
 
