@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.adapter.conftest import RawProvider, until
-from tollway.adapter import connection
+from tollway.adapter import arriving
 from tollway.adapter.upstream import ANYWHERE, Reach, Target, Upstream, UpstreamError, target_of
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -150,7 +150,7 @@ async def test_a_compressed_answer_that_was_not_asked_for_is_inflated(upstream: 
 
 
 async def test_a_bomb_meets_the_size_limit(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(arriving, "ANSWER_BYTES_MAX", 1_000_000)
     packed = gzip.compress(b" " * 50_000_000)
     head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
     async with saying(head + packed) as provider:
@@ -305,8 +305,8 @@ async def test_a_request_that_arrived_is_not_sent_again(upstream: Upstream) -> N
 
 
 async def test_large_answers_share_what_they_may_take_together(upstream: Upstream) -> None:
-    huge = b"y" * (connection.LARGE_TOGETHER_BYTES_MAX // 4)
-    large = b"y" * (2 * connection.LARGE_BYTES)
+    huge = b"y" * (arriving.LARGE_TOGETHER_BYTES_MAX // 4)
+    large = b"y" * (2 * arriving.LARGE_BYTES)
 
     def whole(body: bytes, *, missing: int = 0) -> RawProvider:
         return saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(body) + missing) + body)
@@ -317,7 +317,7 @@ async def test_large_answers_share_what_they_may_take_together(upstream: Upstrea
         assert (await fetch(upstream, modest))[1] == large, "the ones that take most are given up"
         found = [task.result() for task in hoarding if task.done()]
         assert set(found) == {"too_large"}
-        assert upstream.larder.held_bytes <= connection.LARGE_TOGETHER_BYTES_MAX
+        assert upstream.larder.held_bytes <= arriving.LARGE_TOGETHER_BYTES_MAX
         for task in hoarding:
             task.cancel()
         await asyncio.gather(*hoarding, return_exceptions=True)
@@ -325,7 +325,7 @@ async def test_large_answers_share_what_they_may_take_together(upstream: Upstrea
 
 
 async def test_an_answer_of_more_parts_than_memory_takes_is_not_decoded(upstream: Upstream) -> None:
-    body = b"[" + b"[]," * (connection.PARTS_MAX + 1) + b"1]"
+    body = b"[" + b"[]," * (arriving.PARTS_MAX + 1) + b"1]"
     async with saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as provider:
         assert await trouble(upstream, provider) == "too_large"
 

@@ -3,7 +3,7 @@
 Read in this order
     attempts      which candidate next, pure: fault in, decision out; limits and the retry budget.
     billing       what each ending of a request is billed, pure; `counting` counts what a provider did not report.
-    upstream      the only HTTP client.
+    upstream      the only HTTP client. `arriving`: an answer on its way in; `connection`: what it arrives on.
     credentials   what opens a provider: the operator's keys from the environment, accounts' keys by unsealing.
     endings       how a stream is ended by us where credit runs out; `extending` asks for more before that.
     rescuing      going on with a stream that broke, on another candidate, where the account allows it.

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from tollway import clock
 from tollway.adapter.answering import Reply
+from tollway.adapter.arriving import Answer, Trouble, UpstreamError
 from tollway.adapter.attempts import Allowance, allowance
-from tollway.adapter.connection import Answer, Trouble, UpstreamError
 from tollway.adapter.credentials import Credentials, Way
 from tollway.adapter.endings import Output
 from tollway.adapter.extending import Extension, tokens_used

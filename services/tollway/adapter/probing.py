@@ -9,7 +9,7 @@ from asyncio import timeout
 from typing import TYPE_CHECKING, Final
 
 from tollway import clock
-from tollway.adapter.connection import UpstreamError
+from tollway.adapter.arriving import UpstreamError
 from tollway.adapter.credentials import Way
 from tollway.bus import Handles
 from tollway.dialects.bridge import Outgoing, bridge

@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tollway.adapter.connection import IDLE_S_MAX, Answer, Larder, Link, UpstreamError
+from tollway.adapter.arriving import Answer, Larder, UpstreamError
+from tollway.adapter.connection import IDLE_S_MAX, Link
 from tollway.wire.addresses import is_address_allowed
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
