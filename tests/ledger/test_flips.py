@@ -81,6 +81,8 @@ def test_a_bit_turned_in_any_column_of_any_block_is_found_and_named(store: Journ
     for column in COLUMNS:
         for block in [written[0], written[-1], *rng.choices(written, k=ROUNDS)]:
             changed = flipped(getattr(block, column), column, rng)
+            if column == "seq" and 0 < changed <= len(written):  # type: ignore[operator]
+                continue  # that number is taken: the table itself refuses
             change(store, block.seq, column, changed)
             found = findings(store, range(JOURNALS) if column == "journal" else [JOURNAL])
             moved = changed if column == "seq" else block.seq
