@@ -200,6 +200,19 @@ def test_a_row_names_what_its_provider_refuses_of_a_request_from_elsewhere() -> 
     assert json.loads(out.body).keys() == {"model", "messages"}
 
 
+def test_mistral_gets_ids_of_calls_that_it_takes_and_results_still_find_their_calls() -> None:
+    names = ("toolu_01A09q90qw90lq917835lq9", "abcDEF123")
+    calls = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in names]
+    results = [{"type": "tool_result", "tool_use_id": name, "content": "r"} for name in names]
+    turns = [USER, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    body = sent_to("mistral", {"model": "m", "max_tokens": 9, "messages": turns, "tools": tools}, model="mistral-large")
+    called = [call["id"] for call in body["messages"][1]["tool_calls"]]
+    assert [turn["tool_call_id"] for turn in body["messages"][2:]] == called
+    assert all(len(name) == 9 and name.isalnum() for name in called)
+    assert called[0] != called[1] == "abcDEF123"
+
+
 # -- a model that does not reason
 
 

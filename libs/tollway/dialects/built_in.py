@@ -220,6 +220,7 @@ BUILT_IN: Final[tuple[ProviderRow, ...]] = (
         is_output_cap_with_reasoning=False,
         output_limit_param=_OLD_LIMIT,
         prefills={"*": "prefix"},
+        call_id_letters=9,
     ),
     ProviderRow(
         id="togetherai",

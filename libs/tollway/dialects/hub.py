@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tollway.dialects import bodies
+from tollway.dialects import bodies, turns
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Dialect, Reply, Tally
@@ -61,7 +61,7 @@ class HubBridge(Bridge):
         if isinstance(dropped, Refusal):
             return dropped
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
-        written = self._provider.write_request(reading.conversation, target)
+        written = self._provider.write_request(_with_call_ids(reading.conversation, target.row.call_id_letters), target)
         stripped = tuple(name for name in written.fields if name in target.refused_params)
         sent = {name: value for name, value in written.fields.items() if name not in stripped}
         path = with_query(self._provider.path(target), self._setting.row.query)
@@ -87,6 +87,12 @@ class HubBridge(Bridge):
     def stream(self) -> StreamBridge:
         """Read this attempt's stream."""
         return HubStream(self._setting, self._client, self._provider, self._reply)
+
+
+def _with_call_ids(conversation: chat.Conversation, letters: int) -> chat.Conversation:
+    if not letters:
+        return conversation
+    return msgspec.structs.replace(conversation, messages=turns.with_call_ids(conversation.messages, letters))
 
 
 def _without_reasoning(reading: Reading) -> Reading:

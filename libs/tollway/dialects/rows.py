@@ -44,6 +44,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `features`: what it carries beyond its dialect (`features.Feature`): "thinking", "cache_control", "top_k", …
     `cancel_stops_billing`: whether hanging up on a stream ends the bill.
     `is_output_cap_with_reasoning`: whether the output limit bounds reasoning tokens too, as the provider documents it.
+    `call_id_letters`: its tool calls have ids of just so many letters and digits; 0: any id.
     `prefills`: patterns of the models that go on with an assistant's message that comes last, and the field of that
     message that asks for it ("": none is needed).
     """
@@ -65,6 +66,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     model_rules: tuple[ModelRule, ...] = ()
     is_output_cap_with_reasoning: bool = True
     prefills: dict[str, str] = {}
+    call_id_letters: int = 0
 
 
 def refused_params(row: ProviderRow, model_sent: str) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Turns of a conversation, regrouped as dialects group them."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -22,6 +23,30 @@ def join_tool_turns(messages: Iterable[chat.Message]) -> tuple[chat.Message, ...
 def call_names(messages: Iterable[chat.Message]) -> dict[str, str]:
     """Which function each call id was for: results name it in some dialects."""
     return {part.id: part.name for message in messages for part in message.parts if isinstance(part, chat.ToolCall)}
+
+
+def with_call_ids(messages: Iterable[chat.Message], letters: int) -> tuple[chat.Message, ...]:
+    """Calls and their results under ids of so many letters and digits, for providers that take no others. Ids that are
+    so already stay; the others get the same one every time, so that a call and its result still meet."""
+    return tuple(
+        msgspec.structs.replace(message, parts=tuple(_renamed(part, letters) for part in message.parts))
+        for message in messages
+    )
+
+
+def _renamed(part: chat.Part, letters: int) -> chat.Part:
+    match part:
+        case chat.ToolCall():
+            return msgspec.structs.replace(part, id=_short_id(part.id, letters))
+        case chat.ToolResult():
+            return msgspec.structs.replace(part, call_id=_short_id(part.call_id, letters))
+        case _:
+            return part
+
+
+def _short_id(call_id: str, letters: int) -> str:
+    is_so = len(call_id) == letters and call_id.isascii() and call_id.isalnum()
+    return call_id if is_so else hashlib.sha256(call_id.encode()).hexdigest()[:letters]
 
 
 def custom_calls(messages: Iterable[chat.Message]) -> frozenset[str]:
