@@ -94,23 +94,25 @@ class Wire:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports that were aborted close their sockets in the loop's next turn
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = _Link(self)
+        link, below = _Link(self), None
+        pumps: list[asyncio.Task[None]] = []
         try:
             above, below = await self._connected()
-            await asyncio.wait(
-                [
-                    asyncio.create_task(link.pump(reader, below, link.asked)),
-                    asyncio.create_task(link.pump(above, writer, link.answered)),
-                ],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            below.transport.abort()
+            pumps.append(asyncio.create_task(link.pump(reader, below, link.asked)))
+            pumps.append(asyncio.create_task(link.pump(above, writer, link.answered)))
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
             pass
         finally:
+            for pump in pumps:
+                pump.cancel()
             writer.transport.abort()
+            if below is not None:
+                below.transport.abort()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         directory = self._target.query.get("host") or self._target.host or ""

@@ -135,15 +135,15 @@ def test_payments_reported_five_times_to_two_ledgers_come_in_once_and_go_back_on
 
 def test_a_chargeback_of_spent_credit_is_owed_and_the_next_payment_repays_it(house: House) -> None:
     wallet = house.wallet(cents=0)
-    house.sell(wallet.account_id, 1, reference="first")
+    house.sell(wallet.account_id, 50, reference="first")
     tried = attempt_once(house.base_url, wallet, Ask(max_tokens=1_000, tries_max=1))
     assert tried.ending == "complete"
     charged = tried.receipt_nusd
-    house.take_back(wallet.account_id, 1, reference="first")
+    house.take_back(wallet.account_id, 50, reference="first")
     assert audit(house, [wallet], [tried]).breaches == []
     assert books_of(house).accounts[wallet.account_id].debt == charged
     refused = attempt_once(house.base_url, wallet, Ask(tries_max=1))
     assert (refused.ending, refused.status) == ("refused", 403)
-    house.sell(wallet.account_id, 2, reference="second")
+    house.sell(wallet.account_id, 100, reference="second")
     account = books_of(house).accounts[wallet.account_id]
-    assert (account.debt, account.available) == (0, 2 * NUSD_PER_CENT - (charged or 0))
+    assert (account.debt, account.available) == (0, 100 * NUSD_PER_CENT - (charged or 0))
