@@ -11,7 +11,7 @@ from tollway.ledger.journal.reading import load
 from tollway.ledger.state import canonical
 from tollway.ledger.views.store import ViewStore
 from tollway.wire import subjects
-from tollway.wire.credit import HoldEnded, HoldOpened, HoldsOpened, OpenHolds, VoidHold
+from tollway.wire.credit import AwaitHolds, HoldEnded, HoldOpened, HoldsAwaited, HoldsOpened, OpenHolds, VoidHold
 from tollway.wire.queries import (
     Balance,
     GetOverview,
@@ -273,3 +273,14 @@ async def test_holds_that_cannot_be_opened_ahead_are_refused_as_one(house: House
     many = [ids.new_id("rq") for _ in range(65)]
     assert (await house.ask(subject, open_holds(ACCOUNT, 1, *many), HoldsOpened)).code == "validation"
     assert await house.balance(ACCOUNT) == Balance(999, 0, 0)
+
+
+async def test_who_waits_for_a_hold_hears_of_its_end_and_does_not_wait_for_ever(house: House) -> None:
+    await house.ledger()
+    await house.grant(ACCOUNT, 10**9)
+    held, other = await house.opened(ACCOUNT, 10**6), await house.opened(ACCOUNT, 10**6)
+    subject = subjects.hold(subjects.journal_of(ACCOUNT))
+    await house.put(fact(ACCOUNT, held.hold_id, tokens=100))
+    assert await house.ask(subject, AwaitHolds(ACCOUNT, (held.hold_id,)), HoldsAwaited) == HoldsAwaited(0)
+    assert await house.balance(ACCOUNT) == Balance(10**9 - 105_000 - 10**6, 10**6, 0)
+    assert await house.ask(subject, AwaitHolds(ACCOUNT, (other.hold_id,)), HoldsAwaited) == HoldsAwaited(1)

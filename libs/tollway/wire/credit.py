@@ -6,6 +6,8 @@ import msgspec
 
 HOLDS_AT_ONCE_MAX: Final = 64
 """How many holds one command may open."""
+SETTLED_WITHIN_S: Final = 0.3
+"""How long AwaitHolds waits at most."""
 
 
 class OpenHold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +93,19 @@ class HoldEnded(msgspec.Struct, frozen=True):
 
     hold_id: str
     charged_nusd: int
+
+
+class AwaitHolds(msgspec.Struct, frozen=True):
+    """Answer when none of these holds is open any more, or after SETTLED_WITHIN_S: their requests have ended."""
+
+    account_id: str
+    hold_ids: tuple[str, ...]
+
+
+class HoldsAwaited(msgspec.Struct, frozen=True):
+    """How many of them are still open."""
+
+    open: int
 
 
 class GrantCredit(msgspec.Struct, frozen=True, omit_defaults=True):

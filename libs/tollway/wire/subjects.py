@@ -13,6 +13,7 @@ at the end of the owning service's `handlers.py`.
     route.health                  ingress → router     AskHealth → HealthReport              (plan)
     hold.j.<nn>                   ingress → ledger     OpenHold → HoldOpened                 (credit)
                                   ingress → ledger     OpenHolds → HoldsOpened               (credit)
+                                  ingress → ledger     AwaitHolds → HoldsAwaited             (credit)
                                   adapter → ledger     ExtendHold → HoldExtended             (credit)
     credit.j.<nn>                 ingress → ledger     GrantCredit, ReverseCredit, …         (credit)
     ledger.query                  ingress → ledger     reads of balance and usage            (queries)

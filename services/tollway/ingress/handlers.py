@@ -11,6 +11,7 @@ from tollway.ingress.admission import Admission
 from tollway.ingress.ahead import HoldsAhead
 from tollway.ingress.app import App
 from tollway.ingress.journey import Journey, PlanKey
+from tollway.ingress.lately import Lately
 from tollway.ingress.life import ASKING, ask_patiently
 from tollway.ingress.management import management_app
 from tollway.ingress.replay import Replays
@@ -57,7 +58,8 @@ class Ingress:
         self.replays = Replays()
         self.ahead = HoldsAhead(edge.bus, self.tuning.holds_ahead_max)
         self.room = WaitingRoom(self._cancel)
-        self.management = management_app(edge.bus, edge.settings, edge.telemetry)
+        self.lately = Lately(edge.bus)
+        self.management = management_app(edge.bus, edge.settings, edge.telemetry, settled=self.lately.settled)
         self._teller = Teller(edge.telemetry, edge.bus)
         self._door = Door(App(self), edge.settings, send_stall_s=self.tuning.send_stall_s)
         self._beats: dict[str, dict[str, tuple[float, Beat]]] = {role: {} for role in ROLES}
@@ -158,6 +160,7 @@ class Ingress:
                 self.room.look()
             last_s = now_s
             self.ahead.sweep(now_s)
+            self.lately.sweep(now_s)
             self._tidy(now_s)
 
     def _tidy(self, now_s: float) -> None:
@@ -179,6 +182,8 @@ class Ingress:
 
     def tell(self, journey: Journey) -> None:
         """A request is over."""
+        if journey.end is not None and journey.principal is not None:
+            self.lately.note(journey.principal.account_id, journey.request_id, clock.monotonic_s())
         self._teller.tell(journey)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
+from tollway import clock
 from tollway.bus import Handles, Respond
 from tollway.crash import crashpoint
 from tollway.ledger.age import is_fresh, made_at_ms
@@ -18,9 +19,12 @@ from tollway.ledger.views import queries
 from tollway.wire import subjects
 from tollway.wire.credit import (
     HOLDS_AT_ONCE_MAX,
+    SETTLED_WITHIN_S,
     AdjustBalance,
+    AwaitHolds,
     ExtendHold,
     GrantCredit,
+    HoldsAwaited,
     HoldsOpened,
     OpenHold,
     OpenHolds,
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from tollway.ledger.service import Ledger
 
 ASK_OWNER_S: Final = 1.0
+LOOK_AGAIN_S: Final = 0.005
 _TOO_MANY: Final = refuse("validation", f"At most {HOLDS_AT_ONCE_MAX} holds are opened at once.")
 
 
@@ -145,6 +150,17 @@ def take(room: "Ledger", command: Any, context: Context, respond: Respond) -> No
     room.writer.wake(desk)
 
 
+async def await_holds(room: "Ledger", command: AwaitHolds, _context: Context) -> HoldsAwaited | None:
+    """The facts of these holds are on their way: answer when they are here."""
+    give_up_s = clock.monotonic_s() + SETTLED_WITHIN_S
+    while (desk := room.desk_of(command.account_id)) is not None and not room.is_silent:
+        left = sum(hold_id in desk.state.holds for hold_id in command.hold_ids)
+        if not left or clock.monotonic_s() > give_up_s:
+            return HoldsAwaited(left)
+        await asyncio.sleep(LOOK_AGAIN_S)
+    return None
+
+
 def balance_here(room: "Ledger", command: GetBalance, _context: Context, respond: Respond) -> None:
     """The balance as decided so far, told once that is durable."""
     desk = room.desk_of(command.account_id)
@@ -223,6 +239,7 @@ def handlers_of(journal: int) -> Sequence[Handles]:
     return (
         Handles(hold, OpenHold, open_hold, is_direct=True),
         Handles(hold, OpenHolds, open_holds, is_direct=True),
+        Handles(hold, AwaitHolds, await_holds),
         Handles(hold, ExtendHold, take, is_direct=True),
         Handles(hold, VoidHold, take, is_direct=True),
         Handles(credit, GrantCredit, take, is_direct=True),

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from tollway.bus import Bus
 from tollway.ingress.management import errors
 from tollway.ingress.management.accounts import account_router
+from tollway.ingress.management.caller import Settled, at_once
 from tollway.ingress.management.catalog import catalog_router
 from tollway.ingress.management.credits import credits_router
 from tollway.ingress.management.docs import docs_router
@@ -38,12 +39,12 @@ ROUTERS: Final = (
 )
 
 
-def management_app(bus: Bus, settings: Settings, telemetry: Telemetry) -> ASGI:
-    """An ASGI application for every path that starts with /api."""
-    return Gate(cast("ASGI", api(bus, settings, telemetry)), bus)
+def management_app(bus: Bus, settings: Settings, telemetry: Telemetry, *, settled: Settled = at_once) -> ASGI:
+    """An ASGI application for every path that starts with /api. `settled`: what a question to the ledger waits for."""
+    return Gate(cast("ASGI", api(bus, settings, telemetry, settled)), bus)
 
 
-def api(bus: Bus, settings: Settings, telemetry: Telemetry) -> FastAPI:
+def api(bus: Bus, settings: Settings, telemetry: Telemetry, settled: Settled = at_once) -> FastAPI:
     """The FastAPI application itself, which trusts that the gate stands before it."""
     app = FastAPI(
         title="Tollway management API",
@@ -53,7 +54,7 @@ def api(bus: Bus, settings: Settings, telemetry: Telemetry) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.bus, app.state.telemetry = bus, telemetry
+    app.state.bus, app.state.telemetry, app.state.settled = bus, telemetry, settled
     app.state.public_url = settings.environ.get(PUBLIC_URL, "")
     app.state.payments = open_payments(settings)
     for make in ROUTERS:

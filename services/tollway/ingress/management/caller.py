@@ -1,5 +1,6 @@
 """Who asks, and what endpoints share: the bus, and a way to ask it that ends the endpoint on a refusal."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -13,12 +14,19 @@ from tollway.ingress.management.uris import Uris
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.access import ApiPrincipal
+from tollway.wire.queries import GetBalance, GetOverview, GetRequest, ListTransactions, ListUsage
 from tollway.wire.refusals import Refusal, refuse
 
 T = TypeVar("T", bound=msgspec.Struct)
+Question = GetBalance | GetOverview | GetRequest | ListTransactions | ListUsage
+Settled = Callable[[str], Awaitable[None]]
 MANAGE_TIMEOUT_S: Final = 10.0
 QUERY_TIMEOUT_S: Final = 10.0
 bearer: Final = HTTPBearer(bearerFormat="twapi-…", description="An API key.", auto_error=False)
+
+
+async def at_once(_account_id: str) -> None:
+    """Nothing is waited for."""
 
 
 class Desk:
@@ -31,14 +39,16 @@ class Desk:
         self.by = by
         self.bus: Bus = request.app.state.bus
         self.telemetry: Telemetry = request.app.state.telemetry
+        self._settled: Settled = request.app.state.settled
         self.uris = Uris(request.app.state.public_url, request.scope)
 
     async def manage(self, command: msgspec.Struct, reply: type[T]) -> T:
         """Ask auth. Ends the endpoint on a refusal."""
         return await self.ask(subjects.AUTH_MANAGE, command, reply, MANAGE_TIMEOUT_S)
 
-    async def query(self, command: msgspec.Struct, reply: type[T]) -> T:
-        """Ask the ledger. Ends the endpoint on a refusal."""
+    async def query(self, command: Question, reply: type[T]) -> T:
+        """Ask the ledger, once it knows of all that was answered before. Ends the endpoint on a refusal."""
+        await self._settled(command.account_id)
         return await self.ask(subjects.LEDGER_QUERY, command, reply, QUERY_TIMEOUT_S)
 
     async def ask(self, subject: str, command: msgspec.Struct, reply: type[T], timeout_s: float) -> T:
