@@ -82,10 +82,11 @@ def _owners(found: Access) -> Iterator[Finding]:
 
 
 def _heads(found: Access) -> Iterator[Finding]:
+    """Read models first: what a ledger writes meanwhile makes them look behind, never ahead."""
+    marks = {journal: seq for journal, (seq, _) in found.views.watermarks().items()}
     with found.journal.engine.connect() as connection:
         grouped = select(BLOCK.c.journal, func.max(BLOCK.c.seq)).group_by(BLOCK.c.journal)
         heads: dict[int, int] = {row[0]: row[1] for row in connection.execute(grouped).all()}
-    marks = {journal: seq for journal, (seq, _) in found.views.watermarks().items()}
     lag = sum(max(0, seq - marks.get(journal, 0)) for journal, seq in heads.items())
     ahead = [journal for journal, seq in marks.items() if seq > heads.get(journal, 0)]
     yield Finding("ok", "heads", f"{len(heads)} journals, {sum(heads.values())} blocks")
