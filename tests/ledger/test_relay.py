@@ -9,8 +9,10 @@ from nats.js.errors import NotFoundError
 from tests.ledger.house import House
 from tollway.bus import WrongLastSequenceError
 from tollway.ledger.copy_nats import NatsCopy
+from tollway.ledger.events import AccountOpened
 from tollway.ledger.journal.block import Block, Head, build, head_of
-from tollway.ledger.relay import MESSAGE_BYTES_MAX, packed, unpacked
+from tollway.ledger.relay import MESSAGE_BYTES_MAX, Last, Relay, packed, unpacked
+from tollway.ledger.writer import Committed
 from tollway.wire import subjects
 
 ACCOUNT = "acc_house"
@@ -132,6 +134,39 @@ def _hold():  # noqa: ANN202,RUF100
     from tests.ledger.house import open_hold
 
     return open_hold(ACCOUNT, 5)
+
+
+class Disowning:
+    """A copy; while a message is put, the ledger gives another journal up."""
+
+    relay: Relay
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    async def last(self, journal: int) -> Last:
+        return Last()
+
+    async def put(self, journal: int, payload: bytes, *, after: int, first: Block, last: Block) -> int:
+        self.relay.disown(2)
+        self.taken.append(journal)
+        return 1
+
+
+async def test_a_journal_that_is_given_up_in_the_middle_of_a_round_stops_no_other(small_house: House) -> None:
+    ledger = await small_house.ledger()
+    copy = Disowning()
+    copy.relay = Relay(ledger.journal, copy, on_trouble=lambda _: None, on_differs=lambda _: None)
+    for journal in (1, 2, 3):
+        await copy.relay.own(journal, 0)
+    copy.relay.start()
+    event = AccountOpened(account=ACCOUNT)
+    copy.relay.feed(
+        [Committed(build(journal, Head(), epoch=1, ts=1, events=[event]), [event]) for journal in (1, 2, 3)]
+    )
+    await asyncio.wait_for(copy.relay.flush(), 20)
+    await copy.relay.stop()
+    assert copy.taken == [1, 3]
 
 
 def test_a_message_stays_far_below_what_the_bus_takes() -> None:

@@ -183,9 +183,10 @@ class Relay:
         self._on_trouble("relay: the LEDGER stream changed under us")
         for journal in list(self._ends):
             head = await asyncio.to_thread(self._store.head, journal)
-            await self.own(journal, head.seq)
-            self._waiting[journal] = []
-            await self._fill(journal)
+            if journal in self._ends:
+                await self.own(journal, head.seq)
+                self._waiting[journal] = []
+                await self._fill(journal)
 
     def _rest(self) -> None:
         """Idle, or another round after the next pause: blocks that came during this one gather company first."""
@@ -199,8 +200,10 @@ class Relay:
             await self._publish(journal)
 
     async def _publish(self, journal: int) -> None:
-        blocks = self._waiting[journal]
-        end = self._ends[journal]
+        """Put a message of a journal's blocks, unless it was given up meanwhile."""
+        blocks, end = self._waiting.get(journal), self._ends.get(journal)
+        if blocks is None or end is None:
+            return
         while blocks and blocks[0].seq <= end.seq:
             blocks.pop(0)
         if blocks and blocks[0].seq != end.seq + 1:
@@ -213,16 +216,20 @@ class Relay:
             sequence = await self._copy.put(journal, packed(batch), after=end.sequence, first=batch[0], last=batch[-1])
         except WrongLastSequenceError:
             head = await asyncio.to_thread(self._store.head, journal)
-            await self.own(journal, head.seq)
+            if journal in self._ends:
+                await self.own(journal, head.seq)
             return
-        self._ends[journal] = Last(sequence, batch[-1].seq, batch[-1].hash)
-        del blocks[: len(batch)]
+        if self._ends.get(journal) is end:
+            self._ends[journal] = Last(sequence, batch[-1].seq, batch[-1].hash)
+            del blocks[: len(batch)]
 
     async def _fill(self, journal: int) -> None:
         """Put the blocks that the stream lacks before those that wait."""
         end = self._ends[journal]
         missing = await asyncio.to_thread(self._store.read, journal, after=end.seq)
-        waiting = self._waiting[journal]
+        waiting = self._waiting.get(journal)
+        if waiting is None:
+            return
         last = missing[-1].seq if missing else end.seq
         self._waiting[journal] = missing + [block for block in waiting if block.seq > last]
 
