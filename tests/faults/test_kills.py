@@ -49,7 +49,7 @@ def test_the_books_balance_after_one_was_frozen_until_it_counted_as_dead_and_wok
 @pytest.mark.parametrize("name", ["ingress", pytest.param("ledger", marks=pytest.mark.long)])
 def test_the_books_balance_after_kill_9_amid_holds_opened_ahead_of(name: str, house: House) -> None:
     wallet = house.wallet(cents=100_000)
-    with Storm(house.base_url, [wallet], requests=240, rate=80, kinds=[Ask()]) as storm:
+    with Storm(house.base_url, [wallet], requests=400, rate=160, kinds=[Ask()]) as storm:
         time.sleep(1.5)
         pid = house.kill(name)
         house.until_replaced(name, pid)
