@@ -23,6 +23,7 @@ SETTINGS_HELP: Final[dict[str, str]] = {
     "TOLLWAY_DATABASE_URL": "PostgreSQL, as postgresql+psycopg://… (SQLite files in the data directory)",
     "TOLLWAY_HOST": "address that ingress listens on (127.0.0.1)",
     "TOLLWAY_PORT": "port that ingress listens on (8080)",
+    "TOLLWAY_LISTEN_FD": "ingress: a listening socket that it inherits, by its descriptor (host and port)",
     "TOLLWAY_METRICS_PORT": "port of /metrics of this process (0: off)",
     "TOLLWAY_POOL": "pool that this adapter serves (default)",
     "TOLLWAY_DRAIN_TIMEOUT_S": "how long a stopping process lets running answers finish (30)",

@@ -114,6 +114,28 @@ def sturdy(tmp_path_factory: pytest.TempPathFactory) -> object:
     assert code == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_callers_wait_while_ingress_is_replaced_and_nobody_is_turned_away(
+    sturdy: Gateway, number: signal.Signals
+) -> None:
+    first = sturdy.service("ingress")
+    first.send_signal(number)
+    psutil.wait_procs([first], timeout=END_WITHIN_S)
+    assert ask(sturdy) == "Hello, Tollway!", "the first try was served"
+
+
+def test_of_several_ingresses_on_one_port_those_that_can_serve_do(fresh: Start) -> None:
+    gateway = fresh("--ingresses", "2").start()
+    for idle in gateway.named("ingress"):
+        idle.suspend()
+        try:
+            assert [ask(gateway) for _ in range(3)] == ["Hello, Tollway!"] * 3
+        finally:
+            idle.resume()
+    rows = gateway.usage(6)
+    assert GRANT_NUSD - gateway.balance_nusd() == cost_nusd(rows) > 0
+
+
 def test_several_adapters_share_the_work(fresh: Start) -> None:
     gateway = fresh("--adapters", "2").start()
     assert len(gateway.named("adapter")) == 2

@@ -2,17 +2,30 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import free_port
 from tests.ingress.conftest import KEY, PRINCIPAL
 from tollway import settings
 from tollway.bus import Handles
 from tollway.bus.memory import Broker, MemoryBus
 from tollway.ingress.handlers import Ingress
+from tollway.ingress.listening import bound, listener_of
 from tollway.runtime import Edge
+from tollway.settings import SettingsError
 from tollway.telemetry import Telemetry
 from tollway.wire import subjects
 from tollway.wire.access import CheckAccessKey, ConfigChanged, Principal
 from tollway.wire.envelope import Context
+
+
+def test_a_socket_that_cannot_be_listened_on_is_one_sentence() -> None:
+    with pytest.raises(SettingsError, match="cannot listen on descriptor 999: Bad file descriptor"):
+        listener_of(settings.read("ingress", {"TOLLWAY_LISTEN_FD": "999"}))
+    with bound("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            listener_of(settings.read("ingress", {"TOLLWAY_PORT": port}))
 
 
 async def test_a_verdict_is_asked_for_with_the_newest_change_that_was_heard_of(tmp_path: Path) -> None:

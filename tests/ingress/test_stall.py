@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tollway.ingress.listening import UNSENT_BYTES_MAX, bound
 from tollway.ingress.protocol import TAKEN_BYTES_MIN, Guard, guarded
-from tollway.ingress.server import UNSENT_BYTES_MAX, listen
 from tollway.tasks import spawn
 
 PART = b"x" * 65_536
@@ -87,7 +87,7 @@ async def street() -> AsyncIterator[Street]:
         access_log=False,
     )
     street.server = uvicorn.Server(config)
-    listener = listen("127.0.0.1", 0)
+    listener = bound("127.0.0.1", 0)
     street.port = listener.getsockname()[1]
     serving = spawn(street.server.serve(sockets=[listener]), name="uvicorn")
     await until(lambda: bool(street.server.started))

@@ -2,7 +2,10 @@
 
 import asyncio
 
-from tollway.ingress.waiting import SILENCE_MAX_S, Wait, WaitingRoom
+import pytest
+
+from tollway import clock
+from tollway.ingress.waiting import BEAT_WITHIN_S, SILENCE_MAX_S, Wait, WaitingRoom
 from tollway.wire.envelope import Context
 from tollway.wire.subjects import inbox
 from tollway.wire.usage import Outcome
@@ -93,6 +96,17 @@ def test_a_pool_is_served_while_a_ready_adapter_of_it_is_heard() -> None:
     assert not room.is_served("other")
     room.hear(Beat("adapter", "adapter-1", 0, is_ready=False, pool="default"), NOTHING, "")
     assert not room.is_served("default")
+
+
+def test_a_room_that_has_just_begun_to_listen_takes_nobody_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, now_s = Calls().room, 100.0
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
+    room.listen_anew()
+    assert room.is_served("default")
+    now_s += BEAT_WITHIN_S
+    assert not room.is_served("default")
+    room.listen_anew()
+    assert room.is_served("default")
 
 
 async def test_work_that_falls_silent_is_lost_even_if_its_adapter_is_alive() -> None:

@@ -11,6 +11,7 @@ from tollway.cli.embedded_nats import LOOPBACK
 from tollway.cli.environment import environment_of
 from tollway.cli.place import Place, State
 from tollway.cli.supervisor import Program
+from tollway.ingress.listening import LISTEN_FD
 
 DRAIN_MARGIN_S: Final = 5.0
 OTHER_GRACE_S: Final = 10.0
@@ -27,6 +28,7 @@ class Options(msgspec.Struct, frozen=True):
     data: Path
     host: str = LOOPBACK
     port: int = 8080
+    ingresses: int = 1
     adapters: int = 1
     ledgers: int = 1
     database_url: str = ""
@@ -48,7 +50,7 @@ def service_names(options: Options) -> tuple[str, ...]:
         *_numbered("ledger", options.ledgers),
         "router",
         *_numbered("adapter", options.adapters),
-        "ingress",
+        *_numbered("ingress", options.ingresses),
     )
 
 
@@ -88,16 +90,17 @@ def simulator_url(state: State) -> str:
     return f"http://{LOOPBACK}:{state.ports[SIMULATOR]}/v1"
 
 
-def service_programs(place: Place, state: State, options: Options) -> list[Program]:
-    """The five services."""
+def service_programs(place: Place, state: State, options: Options, *, listen_fd: int) -> list[Program]:
+    """The five services. `listen_fd`: where callers knock, for whoever is an ingress."""
     common = shared(place, state, options)
     return [
         Program(
             name,
             (sys.executable, "-m", f"tollway.{role_of(name)}"),
-            environment_of(role_of(name), os.environ, common | _own(name, state, options)),
+            environment_of(role_of(name), os.environ, common | _own(name, state, options, listen_fd)),
             grace_s=_grace_s(role_of(name), options),
             log=_log(place, name, options),
+            descriptors=(listen_fd,) if role_of(name) == "ingress" else (),
         )
         for name in service_names(options)
     ]
@@ -108,7 +111,7 @@ def _grace_s(role: str, options: Options) -> float:
     return options.drain_timeout_s + DRAIN_MARGIN_S if is_serving else OTHER_GRACE_S
 
 
-def _own(name: str, state: State, options: Options) -> dict[str, str]:
+def _own(name: str, state: State, options: Options, listen_fd: int) -> dict[str, str]:
     """What one service is told besides."""
     role = role_of(name)
     own = {
@@ -117,7 +120,7 @@ def _own(name: str, state: State, options: Options) -> dict[str, str]:
         "TOLLWAY_METRICS_PORT": str(state.ports[METRICS + name]),
     }
     if role == "ingress":
-        own |= {"TOLLWAY_HOST": options.host, "TOLLWAY_PORT": str(options.port)}
+        own |= {LISTEN_FD: str(listen_fd)}
     if role in ("ledger", "auth") and options.database_url:
         own |= {"TOLLWAY_DATABASE_URL": options.database_url}
     return own

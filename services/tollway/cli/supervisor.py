@@ -36,13 +36,14 @@ PR_SET_PDEATHSIG: Final = 1
 @dataclass(frozen=True)
 class Program:
     """One process to keep. `grace_s`: how long it may take to end by itself after SIGTERM. `log` None: it shares
-    our terminal."""
+    our terminal. `descriptors`: what it inherits."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     grace_s: float = 10.0
     log: Path | None = None
+    descriptors: Sequence[int] = ()
 
 
 @dataclass
@@ -111,6 +112,7 @@ class Supervisor:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=program.descriptors,
                 preexec_fn=self._tie,
             )
 

@@ -1,14 +1,16 @@
 """Everything on one machine: embedded bus, SQLite (or a PostgreSQL that is there), five services, one command.
 
-Order of a start: hold the data directory, check the port, choose ports for the inside, migrate, start the bus, make
-the streams, start the services, make the first account, wait until `/readyz` agrees. Order of an end: ingress lets
-running answers finish, the adapters flush their outboxes, then ledger, router and auth, the simulator, the bus.
+Order of a start: hold the data directory, listen, choose ports for the inside, migrate, start the bus, make the
+streams, start the services, make the first account, wait until `/readyz` agrees. Order of an end: the door closes,
+ingress lets running answers finish, the adapters flush their outboxes, then ledger, router and auth, the simulator, the
+bus. The listening socket is ours and every ingress inherits it, so that no caller is turned away while one is replaced.
 """
 
 import asyncio
 import math
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable
 from functools import partial
@@ -27,6 +29,7 @@ from tollway.cli.programs import Options
 from tollway.cli.streams import make_streams
 from tollway.cli.supervisor import Supervisor
 from tollway.cli.version import version
+from tollway.ingress.listening import bound
 from tollway.sealing import PRIVATE_FILE, PUBLIC_FILE, create_master_key
 from tollway.tasks import spawn
 
@@ -40,22 +43,22 @@ def run(options: Options) -> None:
     place = Place(options.data)
     state = place.claim()
     try:
-        check_port(options.host, options.port)
-        told = prepared(place, state, options)
-        told_databases = database_settings(place, options)
-        migrate.all_parts(told_databases)
-        create_master_key(place.root / PRIVATE_FILE, place.root / PUBLIC_FILE)
-        bootstrap.readdress(place, base_url=options.base_url)
-        first = None if told.is_bootstrapped else first_account(place, told_databases, base_url=options.base_url)
-        asyncio.run(_live(place, told, options, first))
+        with listening(options.host, options.port) as door:
+            told = prepared(place, state, options)
+            told_databases = database_settings(place, options)
+            migrate.all_parts(told_databases)
+            create_master_key(place.root / PRIVATE_FILE, place.root / PUBLIC_FILE)
+            bootstrap.readdress(place, base_url=options.base_url)
+            first = None if told.is_bootstrapped else first_account(place, told_databases, base_url=options.base_url)
+            asyncio.run(_live(place, told, options, first, door))
     finally:
         place.release()
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises CommandError when ingress could not listen there."""
+def listening(host: str, port: int) -> socket.socket:
+    """Where callers knock. Raises CommandError when nobody could listen there."""
     try:
-        embedded_nats.bind_check(host, port)
+        return bound(host, port)
     except PermissionError:
         raise CommandError(f"No permission to listen on port {port}: choose one above 1023 with --port.") from None
     except OSError as error:
@@ -90,15 +93,18 @@ def say(line: str) -> None:
     print(f"tollway: {line}", file=sys.stderr, flush=True)
 
 
-async def _live(place: Place, state: State, options: Options, first: Credentials | None) -> None:
-    await _Run(place, state, options, first).main()
+async def _live(place: Place, state: State, options: Options, first: Credentials | None, door: socket.socket) -> None:
+    await _Run(place, state, options, first, door).main()
 
 
 class _Run:
     """One life of `tollway up`."""
 
-    def __init__(self, place: Place, state: State, options: Options, first: Credentials | None) -> None:
+    def __init__(
+        self, place: Place, state: State, options: Options, first: Credentials | None, door: socket.socket
+    ) -> None:
         self._place = place
+        self._door = door
         self._first = first
         self._state = state
         self._options = options
@@ -116,6 +122,7 @@ class _Run:
         finally:
             if self._watching is not None:
                 self._watching.cancel()
+            self._door.close()
             await self._supervisor.drain(programs.stages(self._options))
 
     def _told_to_stop(self) -> None:
@@ -163,7 +170,9 @@ class _Run:
     def _start_services(self) -> None:
         if self._options.is_simulator_wanted:
             self._supervisor.start(programs.simulator_program(self._place, self._state, self._options))
-        for program in programs.service_programs(self._place, self._state, self._options):
+        for program in programs.service_programs(
+            self._place, self._state, self._options, listen_fd=self._door.fileno()
+        ):
             self._supervisor.start(program)
 
     def _nats_url(self) -> str:

@@ -7,11 +7,11 @@ Read in this order
     admission    who is let in when. `tuning`: what of it the operator may set.
     replay       one call per Idempotency-Key. `following`: who asked again gets its answer.
     waiting      pieces on their way to an exchange.
-    giving_back  holds that nobody needs.
+    giving_back  holds that nobody needs. `ahead` and `stock`: holds opened ahead of need.
     journey      what is known of a request on its way.
     life         the request from its head to its receipt. `way_out`: the answer, piece by piece.
-    telling      what is logged, traced and counted of it.
+    telling      what is logged, traced and counted of it. `lately`: who reads usage right after finds it settled.
     models       `/v1/models` and token counts.
-    app          the ASGI application. `protocol` and `server`: uvicorn behind a guard.
+    app          the ASGI application. `listening`, `protocol` and `server`: uvicorn behind a guard.
     handlers     the service. `management`: the `/api` plane.
 """

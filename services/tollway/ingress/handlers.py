@@ -79,9 +79,10 @@ class Ingress:
         await self.bus.listen(subjects.BEATS_ALL, [Beat], self._hear)
         await self.bus.listen(subjects.CONFIG_ALL, [ConfigChanged], self._config_changed)
         await self.bus.listen(subjects.HEALTH_CHANGED, [HealthChanged], self._health_changed)
-        self.bus.on_reconnect.append(self._forget_all)
+        self.bus.on_reconnect += (self._forget_all, self.room.listen_anew)
         self.bus.on_disconnect.append(self._forget_all)
         self._looking = spawn(self._look(), name="look after waits")
+        self.room.listen_anew()
         await self._door.open()
 
     def not_ready(self) -> tuple[str, ...]:

@@ -2,25 +2,21 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import uvicorn
 
 from tollway.ingress.app import ASGI
+from tollway.ingress.listening import BACKLOG, listener_of
 from tollway.ingress.protocol import Guard, guarded
 from tollway.ingress.tuning import SEND_STALL_S
-from tollway.settings import Settings, SettingsError
+from tollway.settings import Settings
 from tollway.tasks import spawn
 
-BACKLOG: Final = 2_048
 KEEP_ALIVE_S: Final = 75
 CONNECTIONS_MAX: Final = 10_000
 SWEEP_S: Final = 1.0
-UNSENT_BYTES_MAX: Final = 64 * 1024
-"""What the kernel keeps for a caller beyond what is on the wire: without it 2 MB for each that takes nothing (measured
-on loopback: 67 KB instead of 2,177 KB)."""
 
 
 class _Server(uvicorn.Server):
@@ -36,7 +32,7 @@ class Door:
     """The listening socket and the server on it."""
 
     def __init__(self, app: ASGI, settings: Settings, *, send_stall_s: float = SEND_STALL_S) -> None:
-        self._socket = listen(settings.host, settings.port)
+        self._socket = listener_of(settings)
         self._guard = Guard(send_stall_s=send_stall_s)
         self._sweeping: asyncio.Task[None] | None = None
         config = uvicorn.Config(
@@ -91,19 +87,3 @@ class Door:
     def force(self) -> None:
         """Cut what is left."""
         self._server.force_exit = True
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind now, so that a port in use is one clear sentence."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.setblocking(False)
-    return listener

@@ -22,6 +22,8 @@ SILENCE_MAX_S: Final = 3.0
 """An adapter that is not heard for so long is taken for dead, and so is work that gives no sign, due every second."""
 FIRST_SIGN_S: Final = 1.6
 """An adapter gives a sign within 0.25 s; without any the work is given to another."""
+BEAT_WITHIN_S: Final = 1.5
+"""Every service beats once a second: whoever listens for so long has heard all that live."""
 ENDED_KEPT_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.5
 
@@ -112,7 +114,12 @@ class WaitingRoom:
         self._waits: dict[str, Wait] = {}
         self._ended: dict[str, tuple[float, Outcome, bool]] = {}
         self._heard: dict[str, tuple[float, str]] = {}
+        self._listens_since_s = -BEAT_WITHIN_S
         self._cancel = cancel
+
+    def listen_anew(self) -> None:
+        """From now on beats are heard that were not before. Until all have had time to beat, nobody counts as dead."""
+        self._listens_since_s = clock.monotonic_s()
 
     def open(self, dispatch_id: str, wait: Wait) -> None:
         """Pieces of this dispatch are wanted from now on."""
@@ -151,9 +158,10 @@ class WaitingRoom:
                 self._heard[beat.node] = (clock.monotonic_s(), "")
 
     def is_served(self, pool: str) -> bool:
-        """Whether any adapter of the pool was heard of late."""
-        since = clock.monotonic_s() - SILENCE_MAX_S
-        return any(at > since and of == pool for at, of in self._heard.values())
+        """Whether any adapter of the pool was heard of late, or may still be."""
+        now = clock.monotonic_s()
+        is_heard = any(now - at < SILENCE_MAX_S and of == pool for at, of in self._heard.values())
+        return is_heard or now - self._listens_since_s < BEAT_WITHIN_S
 
     def look(self) -> None:
         """Find adapters that fell silent and dispatches without a sign; runs every LOOK_EVERY_S."""
