@@ -12,7 +12,7 @@ from tollway import clock
 from tollway.bus import Handles
 from tollway.bus.memory import Broker, MemoryBus
 from tollway.ingress.ahead import HoldsAhead
-from tollway.ingress.stock import Kind
+from tollway.ingress.stock import CREDIT_SHARE, Kind
 from tollway.wire import subjects
 from tollway.wire.access import KeyLimits, Principal
 from tollway.wire.credit import HoldEnded, HoldsOpened, OpenHolds, VoidHold
@@ -29,6 +29,7 @@ class Ledger:
 
     opens: int = 64
     refusal: Refusal | None = None
+    is_away: bool = False
     asked: list[OpenHolds] = field(default_factory=lambda: list[OpenHolds]())
     voided: list[str] = field(default_factory=lambda: list[str]())
 
@@ -42,7 +43,9 @@ async def open_holds(room: Ledger, command: OpenHolds, _context: Context) -> Hol
     return room.refusal or HoldsOpened(min(room.opens, len(command.hold_ids)), PLENTY)
 
 
-async def void_hold(room: Ledger, command: VoidHold, _context: Context) -> HoldEnded:
+async def void_hold(room: Ledger, command: VoidHold, _context: Context) -> HoldEnded | Refusal:
+    if room.is_away:
+        return refuse("ledger_unavailable")
     room.voided.append(command.hold_id)
     return HoldEnded(command.hold_id, 0)
 
@@ -68,12 +71,13 @@ async def ahead(ledger: Ledger) -> AsyncIterator[HoldsAhead]:
     await bus.drain()
 
 
-def hurry(ahead: HoldsAhead, count: int = 40, every_s: float = 0.01) -> list[str | None]:
-    """Requests that follow each other quickly, until now."""
-    start_s = clock.monotonic_s() - count * every_s
-    ahead.take(KIND, 0, start_s)
-    ahead.learn(KIND, PLENTY)
-    return [ahead.take(KIND, 0, start_s + n * every_s) for n in range(1, count)]
+def hurry(ahead: HoldsAhead, *kinds: Kind, available_nusd: int = PLENTY) -> list[str | None]:
+    """Requests that follow each other quickly, a hundred a second of each kind, until now."""
+    start_s = clock.monotonic_s() - 0.4
+    for kind in kinds or (KIND,):
+        ahead.take(kind, 0, start_s)
+        ahead.learn(kind, available_nusd)
+    return [ahead.take(kind, 0, start_s + n / 100) for n in range(1, 40) for kind in kinds or (KIND,)]
 
 
 async def test_who_asks_often_finds_holds_that_are_open_already(ahead: HoldsAhead, ledger: Ledger) -> None:
@@ -120,6 +124,16 @@ async def test_after_a_refusal_holds_are_asked_for_one_by_one_again(ahead: Holds
     assert len(ledger.asked) == 1
 
 
+@pytest.mark.parametrize(("share_nusd", "amounts"), [(40_000, []), (50_000, [5_000]), (60_000, [5_000, 1_000])])
+async def test_all_that_waits_of_an_account_is_at_most_a_hundredth_of_its_credit(
+    ahead: HoldsAhead, ledger: Ledger, share_nusd: int, amounts: list[int]
+) -> None:
+    dear = Kind("ac_1", "aigk_1", 5_000, 60_000, "prices-1", ("simulator:echo",))
+    hurry(ahead, dear, KIND, available_nusd=share_nusd * CREDIT_SHARE)
+    await asyncio.sleep(0.05)
+    assert [command.amount_nusd for command in ledger.asked] == amounts
+
+
 async def test_what_may_have_been_opened_without_a_word_is_given_back(ahead: HoldsAhead, ledger: Ledger) -> None:
     ledger.refusal = refuse("ledger_unavailable")
     hurry(ahead)
@@ -157,6 +171,18 @@ async def test_at_the_end_everything_is_given_back(ahead: HoldsAhead, ledger: Le
     await until(lambda: ahead.count > 0)
     await ahead.close()
     assert sorted(ledger.voided) == sorted(ledger.opened)
+
+
+async def test_an_end_does_not_wait_for_a_ledger_that_is_away(
+    ahead: HoldsAhead, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tollway.ingress.ahead.CLOSE_WITHIN_S", 0.1)
+    hurry(ahead)
+    await until(lambda: ahead.count > 0)
+    ledger.is_away = True
+    async with asyncio.timeout(5):
+        await ahead.close()
+    assert ledger.voided == []
 
 
 async def test_it_can_be_turned_off(ledger: Ledger) -> None:

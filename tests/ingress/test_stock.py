@@ -1,7 +1,7 @@
 """How many holds are opened ahead, and when: only for who asks often, only where credit is plenty."""
 
 from tollway.ingress.domain import rounded_up
-from tollway.ingress.stock import CREDIT_SHARE, IDLE_S, KEEP_S, RATE_MIN, Held, Stock
+from tollway.ingress.stock import IDLE_S, KEEP_S, RATE_MIN, Held, Stock
 
 FAR_MS = 10**6
 
@@ -13,62 +13,46 @@ def asked(stock: Stock, *, every_s: float, count: int, start_s: float = 0.0) -> 
     return start_s + (count - 1) * every_s
 
 
-def rich(**fields: int) -> Stock:
-    """A stock of an account with more than enough."""
-    stock = Stock(0.0, **fields)
-    stock.available_nusd = 10**15
-    return stock
-
-
 def filled(stock: Stock, *names: str, at_s: float = 0.0, deadline_ms: int = FAR_MS) -> Stock:
     stock.holds.extend(Held(name, deadline_ms, at_s) for name in names)
     return stock
 
 
 def test_requests_that_come_slowly_get_none() -> None:
-    stock = rich()
+    stock = Stock(0.0)
     asked(stock, every_s=0.1 / (RATE_MIN - 1), count=20)
-    assert stock.missing(1) == 0
+    assert stock.missing() == 0
 
 
 def test_requests_that_come_quickly_get_as_many_as_come_in_a_tenth_of_a_second() -> None:
-    stock = rich()
+    stock = Stock(0.0)
     asked(stock, every_s=0.01, count=21)
-    assert stock.missing(1) == stock.wanted == 10
+    assert stock.missing() == stock.wanted == 10
 
 
 def test_there_is_a_limit_to_how_many() -> None:
-    stock = rich(holds_max=16)
+    stock = Stock(0.0, holds_max=16)
     asked(stock, every_s=0.001, count=400)
-    assert stock.missing(1) == 16
+    assert stock.missing() == 16
 
 
 def test_a_pause_ends_it() -> None:
-    stock = rich()
+    stock = Stock(0.0)
     last_s = asked(stock, every_s=0.01, count=21)
     stock.take(0, last_s + 3)
-    assert stock.missing(1) == 0
+    assert stock.missing() == 0
 
 
 def test_more_are_wanted_only_when_half_are_used_and_none_are_on_their_way() -> None:
-    stock = filled(rich(), *"abcdef")
+    stock = filled(Stock(0.0), *"abcdef")
     asked(stock, every_s=0.01, count=21)
-    assert (stock.wanted, len(stock.holds), stock.missing(1)) == (10, 0, 10)
+    assert (stock.wanted, len(stock.holds), stock.missing()) == (10, 0, 10)
     filled(stock, *"abcdef")
-    assert stock.missing(1) == 0
+    assert stock.missing() == 0
     stock.holds.popleft()
-    assert stock.missing(1) == 5
+    assert stock.missing() == 5
     stock.is_ordered = True
-    assert stock.missing(1) == 0
-
-
-def test_where_credit_is_scarce_every_hold_is_asked_for_by_itself() -> None:
-    stock = rich()
-    asked(stock, every_s=0.01, count=21)
-    stock.available_nusd = CREDIT_SHARE * 10 * 7 - 1
-    assert stock.missing(7) == 0
-    stock.available_nusd += 1
-    assert stock.missing(7) == 10
+    assert stock.missing() == 0
 
 
 def test_holds_are_taken_oldest_first_and_only_if_they_last_long_enough() -> None:

@@ -17,6 +17,7 @@ RATE_MIN: Final = 4
 KEEP_S: Final = 2.0
 IDLE_S: Final = 0.5
 CREDIT_SHARE: Final = 100
+"""All that wait of an account are together less than this part of what it has available."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -68,13 +69,10 @@ class Stock:
         self._asked += 1
         self.asked_s = now_s
 
-    def missing(self, amount_nusd: int) -> int:
-        """How many to ask for now: none while some are on their way, or there are enough, or credit is not plenty."""
-        if self.is_ordered or len(self.holds) > self.wanted // 2:
-            return 0
-        if self.available_nusd < CREDIT_SHARE * self.wanted * amount_nusd:
-            return 0
-        return self.wanted - len(self.holds)
+    def missing(self) -> int:
+        """How many to ask for now: none while some are on their way, or there are enough."""
+        is_enough = self.is_ordered or len(self.holds) > self.wanted // 2
+        return 0 if is_enough else self.wanted - len(self.holds)
 
     def stale(self, now_s: float) -> list[str]:
         """Take out what nobody came for."""
