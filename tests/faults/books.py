@@ -398,7 +398,7 @@ def cost_of(event: dict[str, Any]) -> int:
     """What the usage in a settlement costs by the price in it: summed, divided once, rounded up."""
     report = event["report"]
     usage, price = report["usage"], report.get("price") or {}
-    counts = [usage.get(name) or 0 for name in usage]
+    counts = [usage.get(name) or 0 for name in usage if name != "service"]
     if report["outcome"] not in CHARGED or not all(0 <= count <= SANE_MAX for count in counts):
         return 0
     total = FEE * ((usage.get("tokens_input") or 0) + (usage.get("tokens_output") or 0))
@@ -413,8 +413,10 @@ def _model_cost(usage: dict[str, Any], price: dict[str, Any]) -> int:
     def used(name: str) -> int:
         return usage.get(f"tokens_{name}") or 0
 
+    services = [special for special in price.get("services", []) if special["service"] == usage.get("service")]
     tiers = [tier for tier in price.get("tiers", []) if used("input") > tier["above_tokens_input"]]
-    rates = max(tiers, key=lambda tier: tier["above_tokens_input"]) if tiers else price
+    tiers.sort(key=lambda tier: tier["above_tokens_input"])
+    rates = [price, *tiers, *services][-1]
     thought = used("reasoning") if price.get("reasoning") is not None else 0
 
     def rate(of: dict[str, Any], name: str, default: str) -> int:

@@ -95,7 +95,7 @@ def audit(
     cut = _lost_on_their_way(books, failures, tally or ()) if may_lose_answers else []
     breaches += [_about(tried, _charged_for_failure(books, tried)) for tried in failures if tried not in cut]
     breaches += [_about(tried, what) for tried in tries if (what := _said_truly(books, tried))]
-    breaches += _charged_once(books, wallets)
+    breaches += charged_twice(books, wallets, tries)
     breaches += [] if tally is None else _provider(books, tries, tally)
     for wallet in wallets:
         breaches += _usage_rows(house, books, wallet)
@@ -148,19 +148,22 @@ def _charged_for_failure(books: Books, tried: Try) -> str:
     return ""
 
 
-def _by_tokens(books: Books, wallets: Sequence[Wallet]) -> dict[int, list[str]]:
+def _by_tokens(books: Books, wallets: Sequence[Wallet], tries: Sequence[Try]) -> dict[int, list[str]]:
     """Holds of these accounts that were charged, by the input that names a try (others may send the same to another
-    end, such as 500 requests of one size)."""
+    end, such as 500 requests of one size). Where a client knows its request's id, that says which try it was: input
+    that was counted because the provider reported none may be another try's number."""
     accounts = {wallet.account_id for wallet in wallets}
+    told = {tried.request_id: tried.tokens_input for tried in tries if tried.request_id}
     found: dict[int, list[str]] = defaultdict(list)
     for settlement in books.settled.values():
         if settlement.charged and settlement.account in accounts:
-            found[settlement.tokens_input].append(settlement.hold)
+            found[told.get(settlement.hold, settlement.tokens_input)].append(settlement.hold)
     return found
 
 
-def _charged_once(books: Books, wallets: Sequence[Wallet]) -> list[str]:
-    charged = _by_tokens(books, wallets)
+def charged_twice(books: Books, wallets: Sequence[Wallet], tries: Sequence[Try]) -> list[str]:
+    """Tries that two holds were charged for."""
+    charged = _by_tokens(books, wallets, tries)
     return [f"input {tokens} was charged twice: {holds}" for tokens, holds in charged.items() if holds[1:]]
 
 
@@ -185,7 +188,7 @@ def _unbilled(books: Books, wallets: Sequence[Wallet], tries: Sequence[Try], tal
     """Whole answers of the provider beyond those that were charged."""
     known = {tried.tokens_input for tried in tries}
     whole = Counter(row["tokens_input"] for row in tally if row["outcome"] == "completed")
-    charged = _by_tokens(books, wallets)
+    charged = _by_tokens(books, wallets, tries)
     return sum(count - len(charged.get(tokens, ())) for tokens, count in whole.items() if tokens in known)
 
 

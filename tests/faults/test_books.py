@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.faults.books import GENESIS, HEADER, VERSION, Books, Row
+from tests.faults.books import GENESIS, HEADER, VERSION, Books, Row, Settlement, cost_of
+from tests.faults.checker import charged_twice
+from tests.faults.house import Wallet
+from tests.faults.load import Ask, Try
 
 Story = list[list[dict[str, Any]]]
 
@@ -136,6 +139,64 @@ def test_a_wrong_is_seen(change: Callable[[Story], None], said: str) -> None:
     story = good()
     change(story)
     assert any(said in breach for breach in Books(rows(story)).breaches)
+
+
+PRICE: Final = {
+    "input": 1_000_000,
+    "output": 4_000_000,
+    "cache_read": 100_000,
+    "cache_write": 1_250_000,
+    "tiers": [{"above_tokens_input": 500, "input": 2_000_000, "output": 8_000_000}],
+    "services": [{"service": "priority", "input": 3_000_000, "output": 9_000_000}],
+    "per_request": 7,
+}
+FEES: Final = 50 * TOKENS
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"tokens_input": 400, "tokens_output": 600}, 400 * 1 + 600 * 4),
+        ({"tokens_input": 600, "tokens_output": 400}, 600 * 2 + 400 * 8),
+        ({"tokens_input": 400, "tokens_output": 600, "service": "priority"}, 400 * 3 + 600 * 9),
+        ({"tokens_input": 600, "tokens_output": 400, "service": "priority"}, 600 * 3 + 400 * 9),
+        ({"tokens_input": 400, "tokens_output": 600, "service": "default"}, 400 * 1 + 600 * 4),
+        ({"tokens_input": 400, "tokens_output": 600, "tokens_cache_read": 100}, 300 * 1 + 10 + 600 * 4),
+        (
+            {"tokens_input": 400, "tokens_output": 600, "tokens_cache_write": 120, "tokens_cache_write_hour": 40},
+            280 * 1 + 80 * 1.25 + 40 * 2 + 600 * 4,
+        ),
+    ],
+)
+def test_a_price_is_worked_out_by_hand(usage: dict[str, Any], cost: int) -> None:
+    report = REPORT | {"usage": usage, "price": PRICE, "is_managed": True}
+    assert cost_of({"report": report}) == FEES + cost + 7
+
+
+WALLETS: Final = [Wallet("ac_1", "", "")]
+
+
+def settled(hold: str, tokens_input: int, certainty: str = "reported") -> Settlement:
+    return Settlement(hold, "ac_1", COST, COST, False, "complete", certainty, tokens_input, 1, 1)
+
+
+def tried(hold: str, tokens_input: int) -> Try:
+    return Try(WALLETS[0], Ask(), tokens_input, headers={"tollway-request-id": hold} if hold else {})
+
+
+@pytest.mark.parametrize(
+    ("tries", "settlements", "breaches"),
+    [
+        ([tried("h1", 20), tried("h2", 21)], [settled("h1", 20), settled("h2", 21)], 0),
+        ([tried("", 20)], [settled("h1", 20), settled("h2", 20)], 1),
+        ([tried("h2", 20)], [settled("h1", 20), settled("h2", 20)], 1),
+        ([tried("h1", 20), tried("h2", 21)], [settled("h1", 20), settled("h2", 20, "counted")], 0),
+    ],
+)
+def test_a_try_that_was_charged_twice_is_seen(tries: list[Try], settlements: list[Settlement], breaches: int) -> None:
+    books = Books([])
+    books.settled = {settlement.hold: settlement for settlement in settlements}
+    assert len(charged_twice(books, WALLETS, tries)) == breaches
 
 
 def test_a_changed_bit_a_missing_block_and_an_earlier_epoch_are_seen() -> None:
