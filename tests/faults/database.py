@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,9 +38,27 @@ class Database:
         """Again, on the same address."""
         self.server.ensure_postgres_running()
 
+    def dump(self, url: str, file: Path) -> None:
+        """A backup of one database, by PostgreSQL's own tool, while it is in use."""
+        self._run("pg_dump", "--format=custom", f"--file={file}", f"--dbname={_plain(url)}")
+
+    def restore(self, url: str, file: Path) -> None:
+        """The database as it was when that backup was made."""
+        self._run("pg_restore", "--clean", "--if-exists", "--exit-on-error", f"--dbname={_plain(url)}", str(file))
+
+    def _run(self, tool: str, *arguments: str) -> None:
+        beside = Path(psutil.Process(self.server.get_pid()).exe()).with_name(tool)
+        done = subprocess.run([beside, *arguments], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
     def cut(self) -> None:
         """Every connection of a service, in whatever it does."""
         self.server.psql("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+
+
+def _plain(url: str) -> str:
+    """As PostgreSQL's own tools read it."""
+    return url.replace("postgresql+psycopg", "postgresql")
 
 
 @contextmanager

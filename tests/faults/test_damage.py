@@ -22,7 +22,8 @@ NOTICED_WITHIN_S: Final = 100.0
 
 def ledger(house: House, *arguments: str) -> tuple[int, dict[str, Any]]:
     """`tollway ledger …` on the house's data: exit code and the last line."""
-    command = [sys.executable, "-m", "tollway.cli", "ledger", *arguments, "--data", str(house.data)]
+    where = ["--data", str(house.data), *(("--database-url", house.database_url) if house.database_url else ())]
+    command = [sys.executable, "-m", "tollway.cli", "ledger", *arguments, *where]
     done = subprocess.run(command, env=house.environment, capture_output=True, timeout=110, check=False)
     lines = done.stdout.decode().strip().splitlines()
     assert lines, done.stderr.decode()

@@ -7,11 +7,15 @@ from typing import Final
 
 import pytest
 
+from tests.e2e.gateway import until
 from tests.faults.checker import audit, books_of
+from tests.faults.conftest import NewHouse
 from tests.faults.database import Database, Wire
 from tests.faults.house import NUSD_PER_CENT, House
-from tests.faults.load import Ask, Storm, attempt_once
+from tests.faults.load import Ask, Storm, attempt_once, together
+from tests.faults.test_damage import ledger, two_wallets
 from tests.ledger.conftest import new_database
+from tollway.wire.subjects import journal_of
 
 STOPS: Final = 3
 EVERY: Final = 5
@@ -93,6 +97,37 @@ def test_the_books_balance_on_postgresql_after_a_crash_at(point: str, pg_house: 
     house.until_ready()
     assert audit(house, wallets, storm.tries).breaches == []
     assert len(storm.completed()) > storm.started // 4
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_database_restored_from_a_backup_halts_and_gets_what_came_after_from_the_stream(
+    new_house: NewHouse, database: Database, tmp_path: Path
+) -> None:
+    house = new_house(database_url=new_database(database.server))
+    house.start()
+    wallets = two_wallets(house)
+    tries = [tried for wallet in wallets for tried in together(house.base_url, wallet, [Ask(tries_max=1)] * 6)]
+    database.dump(house.database_url, tmp_path / "backup")
+    tries += [tried for wallet in wallets for tried in together(house.base_url, wallet, [Ask(tries_max=1)] * 6)]
+    assert audit(house, wallets, tries).breaches == []
+    before = [books_of(house).accounts[wallet.account_id] for wallet in wallets]
+    house.stop()
+    database.restore(house.database_url, tmp_path / "backup")
+    house.faults.append("the database restored from a backup")
+    assert books_of(house).blocks > 0, "the backup has a past"
+    house.begin()
+    until(lambda: "is halted" in str(house.missing().get("ledger", "")), within_s=60)
+    refused = [attempt_once(house.base_url, wallet, Ask(tries_max=1)) for wallet in wallets]
+    assert {tried.status for tried in refused} == {503}
+    code, said = ledger(house, "repair", "--from", "stream", "--yes")
+    assert (code, len(said["journals"])) == (0, len({journal_of(wallet.account_id) for wallet in wallets}))
+    house.until_ready()
+    assert [books_of(house).accounts[wallet.account_id] for wallet in wallets] == before
+    tries += [*refused, *(attempt_once(house.base_url, wallet, Ask()) for wallet in wallets)]
+    assert {tried.ending for tried in tries[-2:]} == {"complete"}
+    assert audit(house, wallets, tries, is_tally_whole=False).breaches == []
+    assert ledger(house, "verify", "--cross")[0] == 0
 
 
 @pytest.mark.long
