@@ -188,6 +188,7 @@ class Load:
         self._begin_s = 0.0
         self._until_s = 0.0
         self._last_end_s = 0.0
+        self._is_over = False
         self._is_idle = asyncio.Event()
 
     async def run(self) -> Result:
@@ -201,7 +202,10 @@ class Load:
         else:
             self._idle.extend(lanes)
             await self._ticks()
-        await asyncio.wait_for(self._is_idle.wait(), self._until_s - time.perf_counter() + _GRACE_S)
+        await asyncio.sleep(max(0.0, self._until_s - time.perf_counter()))
+        self._is_over = True  # not by the clock: the loop's timers may be a millisecond early
+        self._rest()
+        await asyncio.wait_for(self._is_idle.wait(), _GRACE_S)
         for lane in self._lanes:
             lane.close()
         return self._result(time.process_time() - cpu_s)
@@ -221,8 +225,6 @@ class Load:
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             self._due.append(time.perf_counter())
             self._serve_due()
-        await asyncio.sleep(max(0.0, self._until_s - time.perf_counter()) + 0.001)
-        self._rest()
 
     def _serve_due(self) -> None:
         while self._due and self._idle:
@@ -268,8 +270,7 @@ class Load:
         self._rest()
 
     def _rest(self) -> None:
-        is_at_rest = not (self._in_flight or self._due or self._replacing)
-        if is_at_rest and time.perf_counter() >= self._until_s:
+        if self._is_over and not (self._in_flight or self._due or self._replacing):
             self._is_idle.set()
 
     def _count(self, answer: Answer, now_s: float) -> None:
