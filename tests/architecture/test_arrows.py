@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [ROOT / "services" / "tollway", ROOT / "libs" / "tollway"]
 SERVICES = {"ingress", "auth", "router", "adapter", "ledger", "simulator"}
 EDGE = {"bus", "store", "runtime", "telemetry", "settings", "clock", "ids", "tasks", "crash", "remember", "tokens"}
-EDGE |= {"sealing", "listing", "payments"}
+EDGE |= {"sealing", "listing", "listening", "payments"}
 ALLOWED: dict[str, set[str]] = {
     "wire": {"wire"},
     "dialects": {"wire", "dialects"},

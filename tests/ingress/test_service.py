@@ -10,7 +10,7 @@ from tollway import settings
 from tollway.bus import Handles
 from tollway.bus.memory import Broker, MemoryBus
 from tollway.ingress.handlers import Ingress
-from tollway.ingress.listening import bound, listener_of
+from tollway.listening import bound, listener_of
 from tollway.runtime import Edge
 from tollway.settings import SettingsError
 from tollway.telemetry import Telemetry

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from tollway.ingress.listening import UNSENT_BYTES_MAX, bound
 from tollway.ingress.protocol import TAKEN_BYTES_MIN, Guard, guarded
+from tollway.listening import UNSENT_BYTES_MAX, bound
 from tollway.tasks import spawn
 
 PART = b"x" * 65_536

@@ -11,7 +11,7 @@ from tollway.cli.embedded_nats import LOOPBACK
 from tollway.cli.environment import environment_of
 from tollway.cli.place import Place, State
 from tollway.cli.supervisor import Program
-from tollway.ingress.listening import LISTEN_FD
+from tollway.listening import LISTEN_FD
 
 DRAIN_MARGIN_S: Final = 5.0
 OTHER_GRACE_S: Final = 10.0

@@ -29,7 +29,7 @@ from tollway.cli.programs import Options
 from tollway.cli.streams import make_streams
 from tollway.cli.supervisor import Supervisor
 from tollway.cli.version import version
-from tollway.ingress.listening import bound
+from tollway.listening import bound
 from tollway.sealing import PRIVATE_FILE, PUBLIC_FILE, create_master_key
 from tollway.tasks import spawn
 

@@ -12,6 +12,6 @@ Read in this order
     life         the request from its head to its receipt. `way_out`: the answer, piece by piece.
     telling      what is logged, traced and counted of it. `lately`: who reads usage right after finds it settled.
     models       `/v1/models` and token counts.
-    app          the ASGI application. `listening`, `protocol` and `server`: uvicorn behind a guard.
+    app          the ASGI application. `protocol` and `server`: uvicorn behind a guard.
     handlers     the service. `management`: the `/api` plane.
 """

@@ -8,9 +8,9 @@ from typing import Any, Final
 import uvicorn
 
 from tollway.ingress.app import ASGI
-from tollway.ingress.listening import BACKLOG, listener_of
 from tollway.ingress.protocol import Guard, guarded
 from tollway.ingress.tuning import SEND_STALL_S
+from tollway.listening import BACKLOG, listener_of
 from tollway.settings import Settings
 from tollway.tasks import spawn
 
