@@ -113,7 +113,7 @@ class Passing:
     """A dialect's own bytes on their way through: enough for every dialect when both sides speak it.
 
     `intake(body, fields, surface)`: what the gateway must know; strict, path-named.
-    `own(fields, target)`: set the fields that Tollway owns, in place; names what it dropped.
+    `own(fields, target)`: set the fields that Tollway owns, in place.
     `path(target)`, `headers(caller's)`: of the outgoing call.
     `tap_answer(body, tally)` and `tap_frame(frame, tally, is_usage_asked)` look at an answer that passes through;
     the latter says whether the frame goes to the client. The frame that ends a success is kept back and handed out by
@@ -124,7 +124,7 @@ class Passing:
 
     name: DialectName
     intake: Callable[[bytes, Fields, Surface], Intake | Refusal]
-    own: Callable[[Fields, Target], tuple[str, ...]]
+    own: Callable[[Fields, Target], None]
     path: Callable[[Target], str]
     headers: Callable[[Mapping[str, str]], dict[str, str]]
     tap_answer: Callable[[bytes, Tally], None]

@@ -16,6 +16,7 @@ from tollway.dialects.features import REASONING, Feature, judge
 from tollway.dialects.passing import asks_usage, make_target, with_query
 from tollway.dialects.reading import Reading
 from tollway.dialects.sse import Frame
+from tollway.dialects.supported import strip_refused
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
 
@@ -62,11 +63,10 @@ class HubBridge(Bridge):
             return dropped
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
         written = self._provider.write_request(_with_call_ids(reading.conversation, target.row.call_id_letters), target)
-        stripped = tuple(name for name in written.fields if name in target.refused_params)
-        sent = {name: value for name, value in written.fields.items() if name not in stripped}
+        stripped = strip_refused(written.fields, target)
         path = with_query(self._provider.path(target), self._setting.row.query)
         named = (*dropped, *written.dropped, *stripped)
-        return Outgoing(path, msgspec.json.encode(sent), self._provider.headers(NO_HEADERS), named)
+        return Outgoing(path, msgspec.json.encode(written.fields), self._provider.headers(NO_HEADERS), named)
 
     def _replied(self, conversation: chat.Conversation, *, is_usage_asked: bool) -> Reply:
         setting = self._setting

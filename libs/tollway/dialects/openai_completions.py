@@ -93,11 +93,9 @@ def _is_many(prompt: list[str | int | list[int]]) -> bool:
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Set model, stream, usage request and output limit; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, "models"):
-        fields.pop(name, None)
+def own(fields: Fields, target: Target) -> None:
+    """Set model, stream, usage request and output limit."""
+    fields.pop("models", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model_sent))
     if target.is_stream:
         fields["stream"] = msgspec.Raw(b"true")
@@ -107,7 +105,6 @@ def own(fields: Fields, target: Target) -> tuple[str, ...]:
     cap = target.tokens_output_cap
     if cap is not None and (_TOKENS_OUTPUT_DEFAULT if given is None else given) > cap:
         fields["max_tokens"] = msgspec.Raw(b"%d" % cap)
-    return dropped
 
 
 def path(_target: Target) -> str:

@@ -86,13 +86,11 @@ def _misfit(given: str | list[str | int | list[int]]) -> Refusal | None:
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Set the model; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, "models", "stream"):
+def own(fields: Fields, target: Target) -> None:
+    """Set the model."""
+    for name in ("models", "stream"):
         fields.pop(name, None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model_sent))
-    return dropped
 
 
 def path(_target: Target) -> str:

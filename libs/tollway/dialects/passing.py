@@ -11,6 +11,7 @@ from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import Feature
 from tollway.dialects.rows import ProviderRow, efforts, extra_features, output_limit_param, refused_params
 from tollway.dialects.sse import Frame
+from tollway.dialects.supported import strip_refused
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -72,7 +73,8 @@ class PassingBridge(Bridge):
             is_stream=is_stream,
         )
         self._is_usage_asked = asks_usage(fields)
-        dropped = setting.provider.own(fields, target)
+        dropped = strip_refused(fields, target)
+        setting.provider.own(fields, target)
         path = with_query(setting.provider.path(target), setting.row.query)
         return Outgoing(path, bodies.join_fields(fields), setting.provider.headers(headers), dropped)
 

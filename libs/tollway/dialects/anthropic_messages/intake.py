@@ -106,17 +106,14 @@ def _needs(request: Request, seen: Iterable[Block]) -> tuple[str, ...]:
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Set model, stream and output limit; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, "models"):
-        fields.pop(name, None)
+def own(fields: Fields, target: Target) -> None:
+    """Set model, stream and output limit."""
+    fields.pop("models", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model_sent))
     if target.surface != "count_tokens":
         if target.is_stream:
             fields["stream"] = msgspec.Raw(b"true")
         _own_limit(fields, target.tokens_output_cap)
-    return dropped
 
 
 def _own_limit(fields: Fields, cap: int | None) -> None:

@@ -74,15 +74,13 @@ def _mime_type(part: Part) -> str:
 _NOT_OF_THE_DIALECT: Final = ("model", "models", "stream")
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Take out what the address says, set the output limit; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, *_NOT_OF_THE_DIALECT):
+def own(fields: Fields, target: Target) -> None:
+    """Take out what the address says, set the output limit."""
+    for name in _NOT_OF_THE_DIALECT:
         fields.pop(name, None)
     cap = target.tokens_output_cap
     if cap is not None and target.surface != "count_tokens":
         _own_limit(fields, cap)
-    return dropped
 
 
 _CONFIGS: Final[msgspec.json.Decoder[Fields | None]] = msgspec.json.Decoder(Fields | None)

@@ -113,11 +113,9 @@ _TRUE: Final = msgspec.Raw(b"true")
 _ASK_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Set model, stream, usage request and output limit; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, "models"):
-        fields.pop(name, None)
+def own(fields: Fields, target: Target) -> None:
+    """Set model, stream, usage request and output limit."""
+    fields.pop("models", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model_sent))
     if target.is_stream:
         fields["stream"] = _TRUE
@@ -125,7 +123,6 @@ def own(fields: Fields, target: Target) -> tuple[str, ...]:
     else:
         fields.pop("stream_options", None)
     _own_limit(fields, target)
-    return dropped
 
 
 def own_stream_options(fields: Fields, target: Target) -> None:

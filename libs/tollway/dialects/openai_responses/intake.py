@@ -116,11 +116,9 @@ def _needs(request: Request, seen: list[Content]) -> tuple[str, ...]:
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
 
 
-def own(fields: Fields, target: Target) -> tuple[str, ...]:
-    """Set model, stream and output limit; drop what the row says is refused and harmless."""
-    dropped = tuple(name for name in fields if name in target.refused_params)
-    for name in (*dropped, "models"):
-        fields.pop(name, None)
+def own(fields: Fields, target: Target) -> None:
+    """Set model, stream and output limit."""
+    fields.pop("models", None)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model_sent))
     if target.is_stream:
         fields["stream"] = msgspec.Raw(b"true")
@@ -129,7 +127,6 @@ def own(fields: Fields, target: Target) -> tuple[str, ...]:
     cap = target.tokens_output_cap
     if cap is not None and (given is None or given > cap):
         fields["max_output_tokens"] = msgspec.Raw(b"%d" % cap)
-    return dropped
 
 
 def path(_target: Target) -> str:
