@@ -167,6 +167,15 @@ async def test_a_custom_provider_reaches_inside_only_where_operator_and_account_
         assert (way.target.reach.is_anywhere, way.target.reach.allow_cidrs) == (False, ())
 
 
+async def test_a_changed_list_of_parameters_holds_at_once(auth: Auth) -> None:
+    auth.keep("aigpk_1", SECRET, provider="mine")
+    them = credentials({}, auth)
+    mine = {"provider": "mine", "credential_id": "aigpk_1", "is_managed": False, "base_url": "https://models.example"}
+    for listed in (None, ("stop",), ()):
+        way = await opened(them, candidate("m", **mine, supported_params=listed))
+        assert way.row.supported_params == listed
+
+
 async def test_a_custom_provider_without_a_key_is_asked_without_one() -> None:
     it = candidate("m", provider="mine", credential_id="", is_managed=False, base_url="https://models.example")
     way = await opened(credentials({}), it)

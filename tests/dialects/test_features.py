@@ -65,7 +65,7 @@ def test_an_empty_object_may_ask_for_something() -> None:
 
 def test_every_feature_has_an_exemplar_somewhere() -> None:
     shown = {feature for exemplars in EXEMPLARS.values() for feature in exemplars}
-    assert set(FEATURES) - shown == {"token_input"}  # of embeddings alone
+    assert set(FEATURES) - shown == {"token_input", "dimensions", "packed_vectors", "surrounding"}  # of other surfaces
 
 
 def test_a_row_may_carry_more_than_its_dialect() -> None:

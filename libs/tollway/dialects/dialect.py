@@ -10,7 +10,7 @@ from tollway.dialects.bodies import Fields
 from tollway.dialects.classify import Said
 from tollway.dialects.exchange import Intake
 from tollway.dialects.features import Feature
-from tollway.dialects.reading import Reading
+from tollway.dialects.reading import Reading, TopLevel
 from tollway.dialects.rows import ProviderRow
 from tollway.dialects.sse import Frame
 from tollway.wire.chat import Answer, Conversation, Effort, Event
@@ -119,6 +119,8 @@ class Passing:
     the latter says whether the frame goes to the client. The frame that ends a success is kept back and handed out by
     `finish()` of the stream; `terminator` is for providers that omit it. `is_end_marked`: streams have such a frame.
     `is_own_error(body)`: an error body that a client of this dialect understands as it is.
+    `top`: the features that top-level fields show. `needed`: the fields that no request can be without, with the names
+    of the output limit. `envelope`: the one field, if any, whose fields are parameters as well.
     `write_error(status, said, request_id)`: an error body. `write_error_event`: the same inside a begun stream.
     """
 
@@ -131,6 +133,9 @@ class Passing:
     tap_frame: Callable[[Frame, Tally, bool], bool]
     terminator: bytes = b""
     is_end_marked: bool = True
+    top: TopLevel
+    needed: frozenset[str]
+    envelope: str = ""
     is_own_error: Callable[[bytes], bool]
     write_error: Callable[[int, Said, str], bytes]
     write_error_event: Callable[[int, Said, str], bytes]

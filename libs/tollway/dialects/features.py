@@ -31,6 +31,7 @@ Feature = Literal[
     "thinking_signature",
     "cache_control",
     "token_input",
+    "surrounding",
     "unknown_part",
     # tools
     "tools",
@@ -62,6 +63,8 @@ Feature = Literal[
     "reasoning_budget",
     "verbosity",
     "audio_output",
+    "dimensions",
+    "packed_vectors",
     # hints to the provider
     "user",
     "metadata",
@@ -105,6 +108,7 @@ FEATURES: Final[dict[Feature, Described]] = {
     ),
     "cache_control": Described("dropped", "prompt-cache breakpoints"),
     "token_input": Described("refused", "inputs of embeddings as lists of tokens", "Send the text."),
+    "surrounding": Described("refused", "text around a completion (suffix, echo)"),
     "unknown_part": Described(
         "refused",
         "content parts of other kinds",
@@ -147,6 +151,8 @@ FEATURES: Final[dict[Feature, Described]] = {
     "reasoning_budget": Described("refused", "reasoning budget in tokens"),
     "verbosity": Described("dropped", "verbosity"),
     "audio_output": Described("refused", "answers as sound", "Call the provider in its own dialect."),
+    "dimensions": Described("refused", "vectors of another length"),
+    "packed_vectors": Described("refused", "vectors as base64", "Ask for numbers (encoding_format: float)."),
     "user": Described("dropped", "the end user's id"),
     "metadata": Described("dropped", "metadata of the request"),
     "hint": Described("dropped", "storage, service tier, cache keys and other hints"),
@@ -183,19 +189,42 @@ _INDEX: Final = re.compile(r"\[\d+\]")
 REASONING: Final[frozenset[Feature]] = frozenset(("reasoning_effort", "reasoning_budget"))
 """Wishes that a model cannot fulfil that does not reason: there they are hints."""
 
+MANNER: Final[frozenset[Feature]] = REASONING.union(
+    ("temperature", "temperature_above_1", "top_p", "top_k", "presence_penalty", "frequency_penalty")
+)
+"""How a model is to answer. Without it an answer is still one to what was asked, so that a provider whose owner lists
+the parameters that it takes may be asked without."""
+
 
 NAMES_MAX: Final = 32
 NAME_CHARS_MAX: Final = 100
 """Of what is dropped: it goes into a header."""
 
 
+NO_PLACE: Final = "{path}: this provider's dialect has no place for {what}. {instead}"
+NOT_LISTED: Final = (
+    "{path}: the supportedParams of this provider have no place for {what}."
+    " Leave it out, add it there, or choose a model of a provider that has it."
+)
+
+
+def top_of(path: str) -> str:
+    """The top-level field that a path begins with."""
+    return path.partition(".")[0].partition("[")[0]
+
+
 def judge(
-    uses: Iterable[Use], carries: Collection[Feature], harmless: Collection[str], *, hints: Collection[Feature] = ()
+    uses: Iterable[Use],
+    carries: Collection[Feature],
+    harmless: Collection[str],
+    *,
+    hints: Collection[Feature] = (),
+    sentence: str = NO_PLACE,
 ) -> Refusal | tuple[str, ...]:
     """The refusal of the first use that cannot be carried, or the paths that are dropped.
 
     `harmless`: top-level fields that the provider's row says may be dropped. `hints`: features that may be, for this
-    model.
+    model. `sentence`: what is said of a use that is refused.
     """
     dropped: dict[str, None] = {}
     for use in uses:
@@ -203,12 +232,14 @@ def judge(
             continue
         described = FEATURES[use.feature]
         is_refused = described.fate == "refused" and use.feature not in hints
-        if is_refused and use.path.partition(".")[0].partition("[")[0] not in harmless:
-            return refuse(
-                "unsupported_parameter",
-                f"{use.path}: this provider's dialect has no place for {described.what}. {described.instead}",
-                param=use.path,
-            )
+        if is_refused and top_of(use.path) not in harmless:
+            said = sentence.format(path=use.path, what=described.what, instead=described.instead)
+            return refuse("unsupported_parameter", said, param=use.path)
         dropped[_INDEX.sub("[]", use.path)[:NAME_CHARS_MAX]] = None
-    names = tuple(dropped)
+    return as_named(dropped)
+
+
+def as_named(dropped: Iterable[str]) -> tuple[str, ...]:
+    """What is dropped, as much of it as a header has room for."""
+    names = tuple(name[:NAME_CHARS_MAX] for name in dropped)
     return names if len(names) <= NAMES_MAX else (*names[:NAMES_MAX], f"and {len(names) - NAMES_MAX} more")

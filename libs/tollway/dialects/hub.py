@@ -4,6 +4,7 @@ No dialect knows another. What the provider's dialect cannot carry is refused by
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,9 +17,11 @@ from tollway.dialects.features import REASONING, Feature, judge
 from tollway.dialects.passing import asks_usage, make_target, with_query
 from tollway.dialects.reading import Reading
 from tollway.dialects.sse import Frame
-from tollway.dialects.supported import strip_refused
+from tollway.dialects.supported import strip_refused, strip_unlisted
 from tollway.wire import chat
 from tollway.wire.refusals import Refusal
+
+_FIELDS: Final = msgspec.json.Decoder(bodies.Fields)
 
 
 class HubBridge(Bridge):
@@ -63,10 +66,18 @@ class HubBridge(Bridge):
             return dropped
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
         written = self._provider.write_request(_with_call_ids(reading.conversation, target.row.call_id_letters), target)
-        stripped = strip_refused(written.fields, target)
+        refused = strip_refused(written.fields, target)
+        sent = msgspec.json.encode(written.fields)
+        unlisted: tuple[str, ...] | Refusal = ()
+        if target.row.supported_params is not None:
+            fields = _FIELDS.decode(sent)
+            unlisted = strip_unlisted(fields, self._provider, target, asked=reading.uses)
+            sent = bodies.join_fields(fields)
+        if isinstance(unlisted, Refusal):
+            return unlisted
         path = with_query(self._provider.path(target), self._setting.row.query)
-        named = (*dropped, *written.dropped, *stripped)
-        return Outgoing(path, msgspec.json.encode(written.fields), self._provider.headers(NO_HEADERS), named)
+        named = (*dropped, *written.dropped, *refused, *unlisted)
+        return Outgoing(path, sent, self._provider.headers(NO_HEADERS), named)
 
     def _replied(self, conversation: chat.Conversation, *, is_usage_asked: bool) -> Reply:
         setting = self._setting

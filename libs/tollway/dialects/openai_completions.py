@@ -15,7 +15,7 @@ from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
 from tollway.dialects.openai_chat.answer import STOPS, UNFINISHED
 from tollway.dialects.openai_chat.intake import own_stream_options
 from tollway.dialects.openai_chat.schema import USAGE, StreamOptions
-from tollway.dialects.reading import is_given
+from tollway.dialects.reading import TopLevel, is_given
 from tollway.dialects.sse import Frame
 from tollway.dialects.usage import read_figures
 from tollway.wire.plan import Surface
@@ -89,6 +89,17 @@ def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
 def _is_many(prompt: list[str | int | list[int]]) -> bool:
     return not (prompt and isinstance(prompt[0], int))
 
+
+_TOP: Final[TopLevel] = {
+    **dict.fromkeys(("model", "models", "prompt", "stream", "stream_options", "max_tokens")),
+    "suffix": "surrounding",
+    "echo": "surrounding",
+    "stop": "stop",
+    "n": "choices",
+    "logprobs": "logprobs",
+    "user": "user",
+}
+"""What is of a meaning that must not be lost; the rest is how the model is to answer."""
 
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
 
@@ -173,6 +184,8 @@ DIALECT: Final = Passing(
     tap_answer=tap_answer,
     tap_frame=tap_frame,
     terminator=_TERMINATOR,
+    top=_TOP,
+    needed=frozenset({"prompt", "max_tokens"}),
     is_own_error=openai_errors.is_own_error,
     write_error=openai_errors.write_error,
     write_error_event=openai_errors.write_error_event,

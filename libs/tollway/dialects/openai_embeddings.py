@@ -110,8 +110,8 @@ _TOP: Final[TopLevel] = {
     "model": None,
     "models": None,
     "input": None,
-    "encoding_format": None,
-    "dimensions": None,
+    "encoding_format": "packed_vectors",
+    "dimensions": "dimensions",
     "user": "user",
 }
 
@@ -179,6 +179,8 @@ DIALECT: Final = Passing(
     headers=headers,
     tap_answer=tap_answer,
     tap_frame=tap_frame,
+    top=_TOP,
+    needed=frozenset({"input"}),
     is_own_error=openai_errors.is_own_error,
     write_error=openai_errors.write_error,
     write_error_event=openai_errors.write_error_event,

@@ -11,7 +11,7 @@ from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import Feature
 from tollway.dialects.rows import ProviderRow, efforts, extra_features, output_limit_param, refused_params
 from tollway.dialects.sse import Frame
-from tollway.dialects.supported import strip_refused
+from tollway.dialects.supported import strip_refused, strip_unlisted
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -73,10 +73,14 @@ class PassingBridge(Bridge):
             is_stream=is_stream,
         )
         self._is_usage_asked = asks_usage(fields)
-        dropped = strip_refused(fields, target)
+        refused = strip_refused(fields, target)
+        unlisted = strip_unlisted(fields, setting.provider, target)
+        if isinstance(unlisted, Refusal):
+            return unlisted
         setting.provider.own(fields, target)
         path = with_query(setting.provider.path(target), setting.row.query)
-        return Outgoing(path, bodies.join_fields(fields), setting.provider.headers(headers), dropped)
+        headers_sent = setting.provider.headers(headers)
+        return Outgoing(path, bodies.join_fields(fields), headers_sent, (*refused, *unlisted))
 
     def _read(self, body: bytes, tally: Tally) -> bytes:
         self._setting.provider.tap_answer(body, tally)

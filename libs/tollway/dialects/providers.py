@@ -12,6 +12,7 @@ import msgspec
 from tollway.dialects.addresses import normal_url
 from tollway.dialects.built_in import ANTHROPIC, BUILT_IN, LISTED_AS, OPENAI, RESPONSES
 from tollway.dialects.rows import AuthStyle, ProviderRow, rule_for
+from tollway.wire.access import ApiSurface
 from tollway.wire.plan import Candidate, DialectName, Surface
 
 
@@ -142,12 +143,24 @@ def row_of_candidate(candidate: Candidate) -> ProviderRow:
         dialects=dialects,
         auth=_auth_of(candidate, parts.hostname or ""),
         query=f"?{parts.query}" if parts.query else "",
-        output_limit_param="max_tokens" if candidate.dialect == "openai_chat" and not is_azure else "",
+        output_limit_param=_output_limit_param(candidate, "" if is_azure else "max_tokens"),
         usage_in_stream="ask" if is_openai else "always",
         is_done_marker_sent=is_openai,
         headers={"anthropic-version": "2023-06-01"} if candidate.dialect == "anthropic_messages" else {},
         is_output_cap_with_reasoning=candidate.is_output_cap_with_reasoning,
+        supported_params=candidate.supported_params,
     )
+
+
+_LIMIT_NAMES: Final = ("max_tokens", "max_completion_tokens")
+
+
+def _output_limit_param(candidate: Candidate, usual: str) -> str:
+    """The one name of the output limit that the list has; else the usual one, since a limit is always sent."""
+    if candidate.dialect != "openai_chat":
+        return ""
+    listed = [name for name in _LIMIT_NAMES if name in (candidate.supported_params or ())]
+    return listed[0] if len(listed) == 1 else usual
 
 
 def _auth_of(candidate: Candidate, host: str) -> AuthStyle:
@@ -168,6 +181,7 @@ def surface_dialects(surfaces: Iterable[tuple[str, str]]) -> dict[Surface, Diale
     return rows or OPENAI
 
 
-def dialect_of(format: str, surface: str) -> DialectName | None:  # noqa: A002 the management plane's own word
-    """The dialect that a custom provider's (format, surface) names."""
-    return _FORMATS.get((format, surface))
+def listed_params(surfaces: Iterable[ApiSurface], dialect: DialectName) -> tuple[str, ...] | None:
+    """The parameters that a custom provider takes where it is spoken to in this dialect; None: all."""
+    spoken = (each for each in surfaces if _FORMATS.get((each.format, each.surface)) == dialect)
+    return next((surface.supported_params for surface in spoken), None)

@@ -30,6 +30,7 @@ _NEUTRAL_OF: Final[Mapping[Feature, frozenset[bytes]]] = {
     "logprobs": frozenset({b"0"}),
     "other_tools": frozenset({b'"none"'}),
     "verbosity": frozenset({b'"medium"'}),
+    "packed_vectors": frozenset({b'"float"'}),
     "stored_state": frozenset({b'"disabled"'}),
 }
 """Values that ask for nothing."""

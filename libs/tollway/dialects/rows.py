@@ -39,6 +39,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     `dialects`: what it speaks for each surface asked; a surface that is missing is reached through another dialect.
     `env`: variables whose first present one is the operator's credential.
     `refused_params`: top-level fields the provider refuses and that are harmless to drop; named in `tollway-dropped`.
+    `supported_params`: the only ones that it takes, as the account says of its own provider; None: all.
     `output_limit_param`: "" is the dialect's own name. `query`: put after every path (`?api-version=…`).
     `is_done_marker_sent`: its chat streams end with `[DONE]`; False accepts an end after the finish reason.
     `features`: what it carries beyond its dialect (`features.Feature`): "thinking", "cache_control", "top_k", …
@@ -67,6 +68,7 @@ class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
     is_output_cap_with_reasoning: bool = True
     prefills: dict[str, str] = {}
     call_id_letters: int = 0
+    supported_params: tuple[str, ...] | None = None
 
 
 def refused_params(row: ProviderRow, model_sent: str) -> frozenset[str]:

@@ -58,7 +58,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     `credential_id` is an `aigpk_…` for the account's own key, `managed:<provider>` for the operator's, and "" where
     the account's own provider wants no key.
     `dialect` is what the provider speaks for the surface asked. `tokens_window`/`tokens_output_max`: 0 is unknown.
-    `pool` names the adapters that may serve it. `is_reasoning` False: the catalog says that the model does not.
+    `pool` names the adapters that may serve it. `supported_params`: those that the account's own provider takes, in the
+    words of `dialect`; None: all. `is_reasoning` False: the catalog says that the model does not.
     """
 
     provider: str

@@ -55,6 +55,7 @@ class _Secret(msgspec.Struct, frozen=True):
 
 
 _Asked = tuple[str, str]
+_Opened = tuple[str, str, str, str, tuple[str, ...] | None]
 
 
 class Credentials:
@@ -79,7 +80,7 @@ class Credentials:
         except ValueError as error:
             raise SettingsError(f"{ALLOW_CIDRS}: {error}") from None
         self._ways: dict[str, Way | Refusal] = {}
-        self._users_ways: dict[tuple[str, str, str, str], tuple[_Secret, bool, Way | Refusal]] = {}
+        self._users_ways: dict[_Opened, tuple[_Secret, bool, Way | Refusal]] = {}
         self._secrets: Remembered[_Asked, _Secret] = Remembered(self._ask, age_max_s=AGE_MAX_S, refresh_after_s=60.0)
 
     @property
@@ -106,7 +107,7 @@ class Credentials:
 
     def _users_way(self, candidate: Candidate, account_id: str, secret: "_Secret") -> Way | Refusal:
         """Made once for each secret: it costs 20 us."""
-        key = (account_id, candidate.credential_id, candidate.base_url, candidate.dialect)
+        key = (account_id, candidate.credential_id, candidate.base_url, candidate.dialect, candidate.supported_params)
         known = self._users_ways.get(key)
         if known is not None and known[0] is secret and known[1] == candidate.is_private_address_allowed:
             return known[2]

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tollway.dialects.providers import dialect_for, dialect_of
+from tollway.dialects.providers import dialect_for, listed_params
 from tollway.dialects.rows import ProviderRow
 from tollway.router import capability, scope
 from tollway.router.auto import PREFERRED
@@ -130,7 +130,7 @@ def _candidate(target: Target, dialect: DialectName, entry: Entry) -> Candidate:
         is_output_cap_with_reasoning=_is_cap_whole(target),
         step=entry.step,
         is_private_address_allowed=custom is not None and custom.is_private_address_allowed,
-        supported_params=_supported_params(custom, dialect) if custom is not None else None,
+        supported_params=listed_params(custom.surfaces, dialect) if custom is not None else None,
         is_reasoning=model is None or model.is_reasoning,
     )
 
@@ -138,11 +138,6 @@ def _candidate(target: Target, dialect: DialectName, entry: Entry) -> Candidate:
 def _is_cap_whole(target: Target) -> bool:
     """A model that does not reason has nothing that an output limit could leave out."""
     return target.row.is_output_cap_with_reasoning or (target.model is not None and not target.model.is_reasoning)
-
-
-def _supported_params(custom: CustomProvider, dialect: DialectName) -> tuple[str, ...] | None:
-    surfaces = (each for each in custom.surfaces if dialect_of(each.format, each.surface) == dialect)
-    return next((surface.supported_params for surface in surfaces), None)
 
 
 def _no_surface(target: Target, surface: Surface, *, param: str) -> Refusal:

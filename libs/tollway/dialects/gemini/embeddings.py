@@ -62,5 +62,5 @@ def read_answer(body: bytes, model: str) -> Embedded | Said:
 
 
 PROVIDER: Final = EmbeddingProvider(
-    carries=frozenset(), path=path, write_request=write_request, read_answer=read_answer
+    carries=frozenset({"dimensions", "packed_vectors"}), path=path, write_request=write_request, read_answer=read_answer
 )

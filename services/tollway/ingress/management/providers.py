@@ -26,7 +26,12 @@ class AskedParam(Asked):
 
 
 class AskedSurface(Asked):
-    """`openai`/`chat-completions` and the like. Without `supportedParams` every parameter is passed on."""
+    """`openai`/`chat-completions` and the like. Without `supportedParams` every parameter is passed on.
+
+    With it, others are left out and named in `tollway-dropped`; a request whose answer would not be the same without
+    them (tools, response formats, stop sequences, …) is refused, or goes to the next candidate. Model, conversation,
+    streaming and the output limit always go.
+    """
 
     format: Word
     surface: Word
