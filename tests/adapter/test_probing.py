@@ -53,6 +53,14 @@ async def test_it_is_asked_in_its_own_dialect(bench: Bench, dialect: DialectName
     assert limit in request
 
 
+async def test_its_limit_is_said_in_the_word_that_is_listed(bench: Bench) -> None:
+    async with RawProvider(answering("200 OK")) as provider:
+        await probed(bench, provider.candidate(supported_params=("max_completion_tokens",)))
+        [request] = provider.requests
+    assert b'"max_completion_tokens":1' in request
+    assert b'"max_tokens"' not in request
+
+
 async def test_a_refused_key_is_said_in_our_words(bench: Bench) -> None:
     async with RawProvider(answering("401 Unauthorized")) as provider:
         answer = await probed(bench, provider.candidate())

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from tollway.dialects.providers import surface_dialects
+from tollway.dialects.providers import listed_params, surface_dialects
 from tollway.ingress.management.caller import AtDesk, Desk
 from tollway.ingress.management.errors import Refused
 from tollway.ingress.management.resources import ERRORS, MISSING
@@ -104,18 +104,20 @@ async def _candidate(desk: Desk, face: Provider) -> Candidate:
     provider = next(custom for custom in principal.providers if custom.provider == face.provider_id)
     key = next((ref for ref in principal.provider_keys if ref.provider == face.provider_id), None)
     model = provider.models[0] if provider.models else "unknown"
+    dialect = _dialect(provider)
     return Candidate(
         provider=provider.provider,
         provider_name=provider.name,
         model=model,
         model_name=model,
         model_sent=model,
-        dialect=_dialect(provider),
+        dialect=dialect,
         credential_id=key.id if key else "",
         is_managed=False,
         base_url=provider.base_url,
         pool=provider.pool,
         is_private_address_allowed=provider.is_private_address_allowed,
+        supported_params=listed_params(provider.surfaces, dialect),
     )
 
 
