@@ -42,10 +42,12 @@ def asked(
     return out
 
 
-def refused(made_bridge: Bridge, body: dict[str, Any], **facts: Any) -> Refusal:
+def refused(
+    made_bridge: Bridge, body: dict[str, Any], *, cap: int | None = None, model: str = "sent-model", **facts: Any
+) -> Refusal:
     """The refusal of a request that must be refused."""
     out = made_bridge.request(
-        json.dumps(body).encode(), model_sent="sent-model", tokens_output_cap=None, is_stream=False, **facts
+        json.dumps(body).encode(), model_sent=model, tokens_output_cap=cap, is_stream=False, **facts
     )
     assert isinstance(out, Refusal), out
     return out

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.support import asked, chunk, made, out_of, sse, steps_of
+from tests.dialects.support import asked, chunk, made, out_of, refused, sse, steps_of
 from tollway.dialects.bridge import bridge
 from tollway.dialects.built_in import BUILT_IN
 from tollway.dialects.rows import ProviderRow
@@ -291,3 +291,46 @@ def test_what_gemini_draws_is_an_image_in_the_text_whole_and_streamed() -> None:
     shown = "See: ![image/png](data:image/png;base64,AAAA)"
     assert json.loads(getattr(served, "body", b"{}"))["choices"][0]["message"]["content"] == shown
     assert "![image/png](data:image/png;base64,AAAA)" in answered_by("gemini", body)
+
+
+# -- output limits
+
+
+LIMITS: list[tuple[DialectName, dict[str, Any], str]] = [
+    ("openai_chat", {"max_tokens": 15}, "max_tokens"),
+    ("openai_chat", {"max_tokens": 90, "max_completion_tokens": 1}, "max_completion_tokens"),
+    ("anthropic_messages", {"max_tokens": 1}, "max_tokens"),
+]
+
+
+@pytest.mark.parametrize(("client", "limit", "path"), LIMITS)
+def test_a_limit_below_what_the_model_takes_is_neither_sent_nor_raised(
+    client: DialectName, limit: dict[str, int], path: str
+) -> None:
+    found = bridge(client, "openai_responses", ROWS["openai"])
+    refusal = refused(found, chat(**limit), model="gpt-5-codex")  # pyright: ignore[reportArgumentType]  it exists
+    assert (refusal.code, refusal.param) == ("unsupported_parameter", path)
+    assert "16" in refusal.message
+
+
+def test_nor_is_one_that_the_hold_or_the_account_sets() -> None:
+    found = bridge("openai_chat", "openai_responses", ROWS["openai"])
+    refusal = refused(found, chat(max_tokens=500), model="gpt-5-codex", cap=8)  # pyright: ignore[reportArgumentType]
+    assert refusal.code == "unsupported_parameter"
+
+
+def test_the_least_limit_goes_and_so_does_none() -> None:
+    found = bridge("openai_chat", "openai_responses", ROWS["openai"])
+    for limit in ({"max_tokens": 16}, {}):
+        out = asked(found, chat(**limit), model="gpt-5-codex")  # pyright: ignore[reportArgumentType]  it exists
+        assert json.loads(out.body).get("max_output_tokens") == limit.get("max_tokens")
+
+
+def test_a_server_of_responses_of_which_nothing_is_known_is_asked_for_a_single_token() -> None:
+    assert sent(chat(max_tokens=1), "openai_responses", model="m")["max_output_tokens"] == 1
+
+
+def test_clients_of_responses_send_what_they_like() -> None:
+    found = bridge("openai_responses", "openai_responses", ROWS["openai"])
+    out = asked(found, {"model": "m", "input": "q", "max_output_tokens": 1}, model="gpt-5-codex")  # pyright: ignore[reportArgumentType]
+    assert json.loads(out.body)["max_output_tokens"] == 1

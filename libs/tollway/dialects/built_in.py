@@ -39,6 +39,8 @@ _BY_RESPONSES: Final[dict[str, tuple[Effort, ...]]] = {
     "gpt-5*-pro*": ("medium", "high", "xhigh"),
 }
 """OpenAI's models that only answer on `/v1/responses`, and the efforts that they know."""
+_RESPONSES_LEAST: Final = 16
+"""`max_output_tokens` below it is answered 400, `integer_below_min_value` (OpenAI and Azure, by reports of 2025-12 and 2026-07)."""
 _BY_CHAT: Final[dict[str, tuple[Effort, ...]]] = {
     **dict.fromkeys(("o1*", "o3*", "o4*"), _LOW),
     "gpt-5.1*": ("none", *_LOW),
@@ -48,7 +50,14 @@ _BY_CHAT: Final[dict[str, tuple[Effort, ...]]] = {
 
 _OPENAI_RULES: Final = (
     *(
-        ModelRule(pattern, _REASONING, "max_completion_tokens", "openai_responses", efforts=efforts)
+        ModelRule(
+            pattern,
+            _REASONING,
+            "max_completion_tokens",
+            "openai_responses",
+            efforts=efforts,
+            tokens_output_least=_RESPONSES_LEAST,
+        )
         for pattern, efforts in _BY_RESPONSES.items()
     ),
     ModelRule("gpt-5*-chat*"),

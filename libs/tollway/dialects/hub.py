@@ -11,15 +11,16 @@ import msgspec
 from tollway.dialects import bodies, turns
 from tollway.dialects.attempt import Bridge, Setting, StreamBridge
 from tollway.dialects.classify import Said
-from tollway.dialects.dialect import Dialect, Reply, Tally
+from tollway.dialects.dialect import Dialect, Reply, Tally, Target
 from tollway.dialects.exchange import NO_HEADERS, Outgoing
 from tollway.dialects.features import REASONING, Feature, judge
 from tollway.dialects.passing import asks_usage, make_target, with_query
 from tollway.dialects.reading import Reading
+from tollway.dialects.rows import tokens_output_least
 from tollway.dialects.sse import Frame
 from tollway.dialects.supported import strip_refused, strip_unlisted
 from tollway.wire import chat
-from tollway.wire.refusals import Refusal
+from tollway.wire.refusals import Refusal, refuse
 
 _FIELDS: Final = msgspec.json.Decoder(bodies.Fields)
 
@@ -64,6 +65,9 @@ class HubBridge(Bridge):
         dropped = judge(reading.uses, target.carries, target.refused_params, hints=hints)
         if isinstance(dropped, Refusal):
             return dropped
+        too_small = _limit_refusal(reading.conversation, fields, target)
+        if too_small is not None:
+            return too_small
         self._reply = self._replied(reading.conversation, is_usage_asked=asks_usage(fields))
         written = self._provider.write_request(_with_call_ids(reading.conversation, target.row.call_id_letters), target)
         refused = strip_refused(written.fields, target)
@@ -98,6 +102,19 @@ class HubBridge(Bridge):
     def stream(self) -> StreamBridge:
         """Read this attempt's stream."""
         return HubStream(self._setting, self._client, self._provider, self._reply)
+
+
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+def _limit_refusal(conversation: chat.Conversation, fields: bodies.Fields, target: Target) -> Refusal | None:
+    """A limit below the least that the model takes is not raised: caller and hold asked for less."""
+    limit, least = target.output_limit(conversation), tokens_output_least(target.row, target.model_sent)
+    if limit is None or limit >= least:
+        return None
+    path = next((name for name in _LIMITS if name in fields), "max_tokens")
+    said = f"{path}: this model takes no output limit below {least}, and this request's is {limit}."
+    return refuse("unsupported_parameter", f"{said} Raise it, or choose another model.", param=path)
 
 
 def _with_call_ids(conversation: chat.Conversation, letters: int) -> chat.Conversation:

@@ -21,6 +21,7 @@ class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
     The first rule that matches is the only one that counts. `dialect`: the only one that serves these models.
     `efforts`: the words of reasoning effort that they know, from little to much; empty: all of the dialect's.
+    `tokens_output_least`: the smallest output limit that they take.
     """
 
     pattern: str
@@ -29,6 +30,7 @@ class ModelRule(msgspec.Struct, frozen=True, omit_defaults=True):
     dialect: DialectName | None = None
     features: tuple[Feature, ...] = ()
     efforts: tuple[Effort, ...] = ()
+    tokens_output_least: int = 0
 
 
 class ProviderRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +95,12 @@ def efforts(row: ProviderRow, model_sent: str) -> tuple[Effort, ...]:
     """The words of reasoning effort that this model knows; empty: all of the dialect's."""
     rule = rule_for(row, model_sent)
     return rule.efforts if rule is not None else ()
+
+
+def tokens_output_least(row: ProviderRow, model_sent: str) -> int:
+    """The smallest output limit that this model takes."""
+    rule = rule_for(row, model_sent)
+    return rule.tokens_output_least if rule is not None else 0
 
 
 def prefill_field(row: ProviderRow, model_sent: str) -> str | None:
