@@ -9,6 +9,7 @@ Read in this order
     sse         the incremental splitter of event streams.
     bridge      the face of this package, below.
     features    what requests use, and its fate where a provider's dialect has no such thing.
+    supported   fields that a provider does not take, by its row or by the list of an account's own provider.
     fold        a stream's events to the whole answer.
     attempt     one attempt, whatever the dialects; `passing` (one dialect on both sides), `hub` (two chat dialects, by
                 way of `tollway.wire.chat`) and `embedding` say how bytes become other bytes.

@@ -40,7 +40,7 @@ _BY_RESPONSES: Final[dict[str, tuple[Effort, ...]]] = {
 }
 """OpenAI's models that only answer on `/v1/responses`, and the efforts that they know."""
 _RESPONSES_LEAST: Final = 16
-"""`max_output_tokens` below it is answered 400, `integer_below_min_value` (OpenAI and Azure, by reports of 2025-12 and 2026-07)."""
+"""`max_output_tokens` below it is answered 400, `integer_below_min_value` (OpenAI and Azure, reports of 2025-12 on)."""
 _BY_CHAT: Final[dict[str, tuple[Effort, ...]]] = {
     **dict.fromkeys(("o1*", "o3*", "o4*"), _LOW),
     "gpt-5.1*": ("none", *_LOW),
