@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
@@ -17,6 +17,15 @@ def spawn(coroutine: Coroutine[Any, Any, R], *, name: str) -> asyncio.Task[R]:
     _running.add(task)
     task.add_done_callback(_ended)
     return task
+
+
+def after_turns(turns: int, callback: Callable[[], None]) -> None:
+    """Call back so many turns of the loop later, for work that is cheaper in company. A turn that finds nothing to do
+    takes some 3 us; under load every turn brings more."""
+    if turns > 1:
+        asyncio.get_running_loop().call_soon(after_turns, turns - 1, callback)
+    else:
+        asyncio.get_running_loop().call_soon(callback)
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

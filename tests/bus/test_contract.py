@@ -13,6 +13,7 @@ from tollway import ids
 from tollway.bus import Bus, Delivery, Handles
 from tollway.bus.memory import Broker, MemoryBus
 from tollway.bus.nats import connect
+from tollway.bus.quick import WRITE_TURNS
 from tollway.wire.envelope import Context
 from tollway.wire.refusals import Refusal, refuse
 
@@ -204,3 +205,21 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it never came true")
+
+
+async def test_what_is_told_in_turns_that_follow_each_other_leaves_in_one_write(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = await connect(nats_server.url, role="a", node=ids.new_id("a"))
+    await bus.client.flush()
+    writes: list[int] = []
+    monkeypatch.setattr(bus.client._transport, "writelines", lambda parts: writes.append(len(parts)))
+    for name in "abc":
+        bus.tell("somewhere", Greet(name))
+        await asyncio.sleep(0)
+    assert writes == []
+    for _ in range(WRITE_TURNS):
+        await asyncio.sleep(0)
+    assert writes == [3]
+    monkeypatch.undo()
+    await bus.drain()
