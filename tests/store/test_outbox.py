@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tollway.store import outbox as module
-from tollway.store.outbox import Outbox, OutboxError, adopt, claim
+from tollway.store.outbox import WRITE_TURNS, Outbox, OutboxError, adopt, claim
 
 
 def reopened(outbox: Outbox, data_dir: Path) -> Outbox:
@@ -36,8 +36,8 @@ async def test_what_was_kept_is_there_after_a_crash(tmp_path: Path) -> None:
 async def test_what_waits_while_a_sync_runs_goes_into_the_next_one(tmp_path: Path) -> None:
     outbox = claim(tmp_path, "default")
     first = asyncio.ensure_future(outbox.append("rq_first", 0, b"x"))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(WRITE_TURNS + 1):
+        await asyncio.sleep(0)
     await asyncio.gather(first, *(outbox.append(f"rq_{nth}", 0, b"x") for nth in range(499)))
     assert outbox.syncs == 2
     assert len(reopened(outbox, tmp_path).entries) == 500

@@ -24,11 +24,14 @@ from typing import Any, Final
 import msgspec
 
 from tollway import clock, ids
+from tollway.tasks import after_turns
 
 HEADER: Final = b"tollway outbox 1\n"
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 REWRITE_BYTES_MIN: Final = 4 * 1024 * 1024
 BATCH_BYTES_MAX: Final = 1024 * 1024
+WRITE_TURNS: Final = 8
+"""How long a record waits for others. A write less is a sync less, and two changes of thread."""
 
 _PREFIX: Final = struct.Struct("<II")
 
@@ -145,7 +148,7 @@ class Outbox:
         self._waiting.append(_Waiting(key, group, _record(_Kept(key, group, body)), future))
         if not self._is_writing:
             self._is_writing = True
-            asyncio.get_running_loop().call_soon(self._write_next)  # what else is ready now goes along
+            after_turns(WRITE_TURNS, self._write_next)
         await future
 
     def probe(self) -> None:
