@@ -27,6 +27,7 @@ FEE: Final = 50_000_000
 MILLION: Final = 1_000_000
 OVERRUN_MIN: Final = 10_000_000
 SANE_MAX: Final = 10**9
+SEARCHES_MAX: Final = 10**6
 NEVER: Final = 2**63
 CHARGED: Final = frozenset(("complete", "client_aborted", "credit_exhausted", "deadline", "content_filter"))
 SYSTEM: Final = ("cash_in", "promo", "revenue", "breakage", "refund", "writeoff")
@@ -399,13 +400,16 @@ def cost_of(event: dict[str, Any]) -> int:
     report = event["report"]
     usage, price = report["usage"], report.get("price") or {}
     counts = [usage.get(name) or 0 for name in usage if name != "service"]
+    searches = usage.get("searches") or 0
     if report["outcome"] not in CHARGED or not all(0 <= count <= SANE_MAX for count in counts):
+        return 0
+    if searches > SEARCHES_MAX:
         return 0
     total = FEE * ((usage.get("tokens_input") or 0) + (usage.get("tokens_output") or 0))
     extra = 0
     if report.get("is_managed") and price:
         total += _model_cost(usage, price)
-        extra = price.get("per_request", 0)
+        extra = price.get("per_request", 0) + searches * (price.get("per_search") or 0)
     return -(-total // MILLION) + extra
 
 

@@ -149,6 +149,7 @@ PRICE: Final = {
     "tiers": [{"above_tokens_input": 500, "input": 2_000_000, "output": 8_000_000}],
     "services": [{"service": "priority", "input": 3_000_000, "output": 9_000_000}],
     "per_request": 7,
+    "per_search": 10_000_000,
 }
 FEES: Final = 50 * TOKENS
 
@@ -166,11 +167,24 @@ FEES: Final = 50 * TOKENS
             {"tokens_input": 400, "tokens_output": 600, "tokens_cache_write": 120, "tokens_cache_write_hour": 40},
             280 * 1 + 80 * 1.25 + 40 * 2 + 600 * 4,
         ),
+        ({"tokens_input": 400, "tokens_output": 600, "searches": 0}, 400 * 1 + 600 * 4),
+        ({"tokens_input": 400, "tokens_output": 600, "searches": 3}, 400 * 1 + 600 * 4 + 30_000_000),
     ],
 )
 def test_a_price_is_worked_out_by_hand(usage: dict[str, Any], cost: int) -> None:
     report = REPORT | {"usage": usage, "price": PRICE, "is_managed": True}
     assert cost_of({"report": report}) == FEES + cost + 7
+
+
+def test_searches_without_a_price_cost_nothing_and_impossible_ones_make_the_whole_usage_absurd() -> None:
+    usage = {"tokens_input": 400, "tokens_output": 600, "searches": 3}
+    no_price = {name: value for name, value in PRICE.items() if name != "per_search"}
+    report = REPORT | {"usage": usage, "price": no_price, "is_managed": True}
+    assert cost_of({"report": report}) == FEES + 400 * 1 + 600 * 4 + 7
+    own_key = REPORT | {"usage": usage, "price": PRICE, "is_managed": False}
+    assert cost_of({"report": own_key}) == FEES
+    absurd = REPORT | {"usage": usage | {"searches": 1_000_001}, "price": PRICE, "is_managed": True}
+    assert cost_of({"report": absurd}) == 0
 
 
 WALLETS: Final = [Wallet("ac_1", "", "")]

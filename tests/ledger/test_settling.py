@@ -6,7 +6,7 @@ from tests.ledger.story import ACCOUNT, DOLLAR, PRICE, TOKEN, Story, attempt, ev
 from tollway.ledger.charges import IS_CHARGED, UNRECOVERED_NUSD_MIN, is_abused
 from tollway.ledger.deciding.unheard import HOLD_GRACE_MS, ExpireHold
 from tollway.wire.credit import UpdateAccount
-from tollway.wire.pricing import OVERRUN_NUSD_MIN, overrun_max
+from tollway.wire.pricing import OVERRUN_NUSD_MIN, charge_nusd, overrun_max
 from tollway.wire.usage import Outcome, Usage
 
 EXPIRED_MS = 60_000 + HOLD_GRACE_MS
@@ -30,6 +30,23 @@ def test_the_charge_can_be_recomputed_from_the_event_alone() -> None:
     assert event.cost == charge_nusd(report.usage, report.price, is_managed=report.is_managed)
     assert event.charged + event.written_off == event.cost
     assert (report.certainty, report.price_version) == ("reported", "v1")
+
+
+def test_searches_are_charged_at_the_price_in_the_fact_and_stand_in_the_record() -> None:
+    import msgspec
+
+    story = Story().with_credit(DOLLAR).with_hold(amount=50_000_000)
+    price = msgspec.structs.replace(PRICE, per_search=10_000_000)
+    (event,) = story.must(story.fact(usage=Usage(60, 40, searches=2), price=price))
+    tokens_alone = story.fact(usage=Usage(60, 40), price=price)
+    assert event.charged == charge_nusd(tokens_alone.usage, price, is_managed=True) + 2 * 10_000_000
+    assert msgspec.json.decode(event.report, type=ev.Report).usage.searches == 2
+
+
+def test_a_settlement_without_searches_is_written_as_it_always_was() -> None:
+    story = Story().with_credit(DOLLAR).with_hold(amount=1_000_000)
+    (event,) = story.must(story.fact(tokens=100))
+    assert b"search" not in bytes(event.report)
 
 
 def test_on_the_customers_own_key_only_the_fee_is_charged() -> None:
@@ -172,7 +189,15 @@ def test_an_extended_hold_settles_from_all_of_its_slices() -> None:
 
 @pytest.mark.parametrize(
     "usage",
-    [Usage(-1, 5), Usage(5, -5), Usage(2**63, 1), Usage(1, 2**80), Usage(1, 1, tokens_cache_read=-3)],
+    [
+        Usage(-1, 5),
+        Usage(5, -5),
+        Usage(2**63, 1),
+        Usage(1, 2**80),
+        Usage(1, 1, tokens_cache_read=-3),
+        Usage(1, 1, searches=-1),
+        Usage(1, 1, searches=1_000_001),
+    ],
     ids=str,
 )
 def test_absurd_usage_is_not_charged_and_is_marked(usage: Usage) -> None:

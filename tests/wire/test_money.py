@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tollway.wire.money import NUSD_MAX, cents_floor, dollars, nusd_of_cents, nusd_of_dollars, per_million
 from tollway.wire.plan import Price, PriceTier
-from tollway.wire.pricing import charge_nusd, worst_case_nusd
+from tollway.wire.pricing import SEARCH_TOKENS, charge_nusd, worst_case_nusd
 from tollway.wire.usage import Usage
 
 AMOUNTS = st.integers(-NUSD_MAX, NUSD_MAX)
@@ -80,6 +80,33 @@ def test_the_hold_of_a_caching_request_covers_an_hours_cache() -> None:
     assert held == charge_nusd(usage, price, is_managed=True) == 2_000_000 + 50_000_000
 
 
+def test_searches_are_charged_each_beside_the_tokens() -> None:
+    price = Price(input=1_000_000, output=0, per_request=5, per_search=10_000_000)
+    tokens_part = charge_nusd(Usage(1_000, 10), price, is_managed=True)
+    assert charge_nusd(Usage(1_000, 10, searches=3), price, is_managed=True) == tokens_part + 3 * 10_000_000
+
+
+def test_searches_cost_nothing_on_a_customers_own_key_or_without_a_price() -> None:
+    fee = charge_nusd(Usage(1_000, 10), None, is_managed=False)
+    assert charge_nusd(Usage(1_000, 10, searches=3), Price(0, 0, per_search=10**7), is_managed=False) == fee
+    assert charge_nusd(Usage(1_000, 10, searches=3), Price(0, 0), is_managed=True) == fee
+
+
+def test_the_hold_covers_the_searches_that_can_happen_and_what_they_put_into_the_input() -> None:
+    price = Price(input=1_000_000, output=0, per_search=10_000_000)
+    held = worst_case_nusd(price, is_managed=True, tokens_input=1_000, tokens_output=0, searches=3)
+    usage = Usage(1_000 + 3 * SEARCH_TOKENS, 0, searches=3)
+    assert held == charge_nusd(usage, price, is_managed=True)
+    none = worst_case_nusd(price, is_managed=True, tokens_input=1_000, tokens_output=0)
+    assert none == charge_nusd(Usage(1_000, 0), price, is_managed=True)
+
+
+def test_on_a_customers_own_key_searches_are_not_held() -> None:
+    price = Price(input=1_000_000, output=0, per_search=10_000_000)
+    with_them = worst_case_nusd(price, is_managed=False, tokens_input=1_000, tokens_output=0, searches=3)
+    assert with_them == worst_case_nusd(price, is_managed=False, tokens_input=1_000, tokens_output=0)
+
+
 def test_a_long_input_is_charged_at_its_tier() -> None:
     price = Price(input=1_000_000, output=0, tiers=(PriceTier(above_tokens_input=200_000, input=2_000_000, output=0),))
     at, above = (charge_nusd(Usage(n, 0), price, is_managed=True) for n in (200_000, 200_001))
@@ -95,6 +122,7 @@ PRICES = st.builds(
     audio_input=st.none() | RATES,
     audio_output=st.none() | RATES,
     per_request=RATES,
+    per_search=st.none() | RATES,
     tiers=st.lists(
         st.builds(PriceTier, above_tokens_input=TOKENS, input=RATES, output=RATES), max_size=3
     ).map(tuple),
@@ -107,10 +135,12 @@ def test_no_charge_within_the_bounds_exceeds_the_worst_case(
 ) -> None:
     tokens_input = data.draw(st.integers(0, bound))
     tokens_output = data.draw(st.integers(0, output))
+    searches = data.draw(st.integers(0, 20))
     usage = Usage(
         tokens_input=tokens_input,
         tokens_output=tokens_output,
         tokens_reasoning=data.draw(st.integers(0, tokens_output)),
+        searches=data.draw(st.integers(0, searches)),
     )
-    worst = worst_case_nusd(price, is_managed=True, tokens_input=bound, tokens_output=output)
+    worst = worst_case_nusd(price, is_managed=True, tokens_input=bound, tokens_output=output, searches=searches)
     assert charge_nusd(usage, price, is_managed=True) <= worst

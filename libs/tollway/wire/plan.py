@@ -36,6 +36,8 @@ class ServicePrice(msgspec.Struct, frozen=True, omit_defaults=True):
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """Nano-dollars per million tokens. None: that class is billed at the input (or output) price.
 
+    `per_request` and `per_search`: nano-dollars for each. `per_search` None: not known, so that on the operator's
+    credential nobody may search. For Gemini a search is a prompt that was grounded, however often it searched.
     `services`: those that a request may be served by. The catalog has all of them; on its way through ingress a
     candidate keeps the one that the request asks for, so that the hold covers it.
     """
@@ -50,6 +52,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     per_request: int = 0
     tiers: tuple[PriceTier, ...] = ()
     services: tuple[ServicePrice, ...] = ()
+    per_search: int | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):

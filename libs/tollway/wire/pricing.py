@@ -10,6 +10,13 @@ FEE_NUSD_PER_MILLION = 50_000_000
 TOKENS_SANE_MAX = 1_000_000_000
 """Above this a provider's figure is absurd and is not believed."""
 
+SEARCHES_SANE_MAX = 1_000_000
+"""The same for web searches of one request."""
+
+SEARCH_TOKENS = 8_000
+"""Input that a hold allows for each search: what a provider finds comes back as input that it bills. OpenAI bills so many
+for each search of its small models (price list, 2026-03); for the others it is an estimate."""
+
 HOUR_CACHE_FACTOR = 2
 """What is written to a cache for an hour costs twice the input price (Anthropic, 2026-11-20; others keep no hour)."""
 
@@ -36,11 +43,16 @@ def charge_nusd(usage: Usage, price: Price | None, *, is_managed: bool) -> Nusd:
     """
     tokens_input, tokens_output = usage.tokens_input or 0, usage.tokens_output or 0
     total = (tokens_input + tokens_output) * FEE_NUSD_PER_MILLION
-    per_request = 0
+    by_count = 0
     if is_managed and price is not None:
         total += _model_total(usage, price)
-        per_request = price.per_request
-    return Nusd(per_million(total) + per_request)
+        by_count = _by_count(price, usage.searches or 0)
+    return Nusd(per_million(total) + by_count)
+
+
+def _by_count(price: Price, searches: int) -> int:
+    """What is billed by the piece beside the tokens."""
+    return price.per_request + searches * (price.per_search or 0)
 
 
 def _model_total(usage: Usage, price: Price) -> int:
@@ -77,16 +89,24 @@ def rates_for(price: Price, tokens_input: int, service: str | None = None) -> Pr
 
 
 def worst_case_nusd(
-    price: Price | None, *, is_managed: bool, tokens_input: int, tokens_output: int, is_caching: bool = False
+    price: Price | None,
+    *,
+    is_managed: bool,
+    tokens_input: int,
+    tokens_output: int,
+    is_caching: bool = False,
+    searches: int = 0,
 ) -> Nusd:
-    """What a request can cost at most: every token at the dearest price that may apply to its class."""
+    """What a request can cost at most: every token at the dearest price that may apply to its class, every search that
+    can happen, and an allowance for what the searches put into the input."""
+    tokens_input += searches * SEARCH_TOKENS if is_managed else 0
     total = (tokens_input + tokens_output) * FEE_NUSD_PER_MILLION
-    per_request = 0
+    by_count = 0
     if is_managed and price is not None:
         total += tokens_input * _dearest_input(price, tokens_input, is_caching=is_caching)
         total += tokens_output * _dearest_output(price, tokens_input)
-        per_request = price.per_request
-    return Nusd(min(per_million(total) + per_request, NUSD_MAX))
+        by_count = _by_count(price, searches)
+    return Nusd(min(per_million(total) + by_count, NUSD_MAX))
 
 
 def _dearest_input(price: Price, tokens_input: int, *, is_caching: bool) -> int:

@@ -38,6 +38,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `tokens_cache_write_hour`: those of `tokens_cache_write` that are kept for an hour, which costs more.
     `service`: the provider's own word for how it served (`priority`, `fast`): the price may depend on it.
+    `searches`: web searches that the provider made and bills each (`Price.per_search`).
     """
 
     tokens_input: int | None = None
@@ -49,6 +50,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_audio_output: int | None = None
     service: str | None = None
     tokens_cache_write_hour: int | None = None
+    searches: int | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from tollway.adapter.counting import Counted
 from tollway.wire.plan import Price
-from tollway.wire.pricing import TOKENS_SANE_MAX, charge_nusd
+from tollway.wire.pricing import SEARCHES_SANE_MAX, TOKENS_SANE_MAX, charge_nusd
 from tollway.wire.usage import Certainty, Outcome, Usage
 
 NOTHING_USED: Final = Usage(tokens_input=0, tokens_output=0)
@@ -26,9 +26,12 @@ IS_CHARGED: Final[dict[Outcome, bool]] = {
 
 def possible(usage: Usage, *, tokens_window: int, text_bytes: int) -> Usage:
     """Usage without the figures that cannot be true: none is more than the model's window (0: not known), unless so
-    much was written."""
-    most = max(tokens_window, text_bytes) if tokens_window else TOKENS_SANE_MAX
+    much was written, or the model searched and read what it found in another round, once for each search."""
+    is_searching_possible = 0 <= (usage.searches or 0) <= SEARCHES_SANE_MAX
+    rounds = 1 + (usage.searches or 0) if is_searching_possible else 1
+    most = min(max(tokens_window, text_bytes) * rounds, TOKENS_SANE_MAX) if tokens_window else TOKENS_SANE_MAX
     false = {name: None for name in FIGURES if (getattr(usage, name) or 0) > most}
+    false |= {} if is_searching_possible else {"searches": None}
     return msgspec.structs.replace(usage, **false) if false else usage
 
 

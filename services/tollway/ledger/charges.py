@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from tollway.wire.money import NUSD_MAX
-from tollway.wire.pricing import TOKENS_SANE_MAX, charge_nusd
+from tollway.wire.pricing import SEARCHES_SANE_MAX, TOKENS_SANE_MAX, charge_nusd
 from tollway.wire.usage import Outcome, Usage, UsageFact
 
 AMOUNT_NUSD_MAX: Final = NUSD_MAX // 64
@@ -69,7 +69,8 @@ def is_sane(usage: Usage) -> bool:
         usage.tokens_audio_input,
         usage.tokens_audio_output,
     )
-    return all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
+    is_searching_sane = usage.searches is None or 0 <= usage.searches <= SEARCHES_SANE_MAX
+    return is_searching_sane and all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
 
 
 def operator_cost(fact: UsageFact, *, is_served_charged: bool = False) -> int:

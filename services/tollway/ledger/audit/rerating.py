@@ -26,7 +26,7 @@ def _amounts(price: Price) -> list[int]:
     """Every amount in a price; those that are not told count as none."""
     rates = (price, *price.tiers, *price.services)
     told = [amount for rate in rates for amount in (rate.input, rate.output, rate.cache_read, rate.cache_write)]
-    told += [price.reasoning, price.audio_input, price.audio_output, price.per_request]
+    told += [price.reasoning, price.audio_input, price.audio_output, price.per_request, price.per_search]
     return [amount or 0 for amount in told]
 
 
