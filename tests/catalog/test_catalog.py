@@ -28,7 +28,7 @@ def price_of(catalog: Catalog, provider: str, model: str) -> Price | None:
 def test_prices_are_integers_with_their_tiers() -> None:
     price = price_of(catalog_of(), "google", "gemini-2.5-pro")
     tier = PriceTier(200_000, 2_500_000_000, 15_000_000_000, cache_read=250_000_000)
-    assert price == Price(1_250_000_000, 10_000_000_000, cache_read=125_000_000, tiers=(tier,))
+    assert price == Price(1_250_000_000, 10_000_000_000, cache_read=125_000_000, tiers=(tier,), per_search=35_000_000)
 
 
 def test_every_price_is_an_integer_and_none_is_negative() -> None:

@@ -27,7 +27,7 @@ class ListedTier(msgspec.Struct, frozen=True):
 
 
 class ListedCost(msgspec.Struct, frozen=True):
-    """Dollars per million tokens; `request` is dollars per request."""
+    """Dollars per million tokens; `request` is dollars per request, `search` dollars per thousand web searches."""
 
     input: Decimal
     output: Decimal
@@ -37,6 +37,7 @@ class ListedCost(msgspec.Struct, frozen=True):
     input_audio: Decimal | None = None
     output_audio: Decimal | None = None
     request: Decimal | None = None
+    search: Decimal | None = None
     tiers: tuple[ListedTier, ...] = ()
 
 

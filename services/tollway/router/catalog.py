@@ -17,6 +17,7 @@ from tollway.listing.entries import (
     ListedTier,
     PriceEntries,
 )
+from tollway.listing.searches import search_dollars
 from tollway.wire.money import price_of_dollars
 from tollway.wire.plan import Price, PriceTier, ServicePrice
 
@@ -128,7 +129,7 @@ def _model(provider: str, model_id: str, entry: ListedModel, modalities: ListedM
         provider=provider,
         id=model_id,
         name=entry.name or model_id,
-        price=_price(entry.cost, entry.experimental) if entry.cost is not None else None,
+        price=_price(provider, model_id, entry.cost, entry.experimental) if entry.cost is not None else None,
         tokens_window=limit.context if limit else 0,
         tokens_output_max=limit.output if limit else 0,
         modalities_input=modalities.input,
@@ -142,7 +143,8 @@ def _model(provider: str, model_id: str, entry: ListedModel, modalities: ListedM
     )
 
 
-def _price(cost: ListedCost, experimental: ListedExperimental | None) -> Price:
+def _price(provider: str, model_id: str, cost: ListedCost, experimental: ListedExperimental | None) -> Price:
+    searches = search_dollars(provider, model_id) if cost.search is None else cost.search
     return Price(
         input=price_of_dollars(cost.input),
         output=price_of_dollars(cost.output),
@@ -154,6 +156,7 @@ def _price(cost: ListedCost, experimental: ListedExperimental | None) -> Price:
         per_request=price_of_dollars(cost.request) if cost.request is not None else 0,
         tiers=tuple(_tier(tier) for tier in cost.tiers if tier.tier.type == "context"),
         services=tuple(_services(experimental)) if experimental is not None else (),
+        per_search=None if searches is None else price_of_dollars(searches / 1_000),
     )
 
 
