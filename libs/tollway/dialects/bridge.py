@@ -10,6 +10,7 @@ from tollway.dialects import (
     bodies,
     classify,
     gemini,
+    hosted,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -85,9 +86,14 @@ def read_intake(dialect: DialectName, body: bytes, *, surface: Surface | None = 
     fields = bodies.read_fields(body)
     if isinstance(fields, Refusal):
         return fields
-    intake = DIALECTS[dialect].intake(body, fields, surface or SURFACES[dialect])
-    service = services.asked(fields)
-    return msgspec.structs.replace(intake, service=service) if service and isinstance(intake, Intake) else intake
+    surface = surface or SURFACES[dialect]
+    intake = DIALECTS[dialect].intake(body, fields, surface)
+    if isinstance(intake, Refusal):
+        return intake
+    service, tools = services.asked(fields), hosted.asked(dialect, surface, fields)
+    if not service and tools is hosted.NOTHING:
+        return intake
+    return msgspec.structs.replace(intake, service=service, searches=tools.searches, billed_tools=tools.billed)
 
 
 def bridge(

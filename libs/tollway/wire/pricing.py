@@ -14,8 +14,8 @@ SEARCHES_SANE_MAX = 1_000_000
 """The same for web searches of one request."""
 
 SEARCH_TOKENS = 8_000
-"""Input that a hold allows for each search: what a provider finds comes back as input that it bills. OpenAI bills so many
-for each search of its small models (price list, 2026-03); for the others it is an estimate."""
+"""Input that a hold allows for each search: what a provider finds comes back as input that it bills. OpenAI bills so
+many for each search of its small models (price list, 2026-03); for the others it is an estimate."""
 
 HOUR_CACHE_FACTOR = 2
 """What is written to a cache for an hour costs twice the input price (Anthropic, 2026-11-20; others keep no hour)."""
