@@ -10,7 +10,7 @@ from tollway.ingress import domain
 from tollway.ingress.domain import Sizing
 from tollway.wire.access import Settings
 from tollway.wire.plan import Candidate, Plan, Price, ServicePrice, Skipped
-from tollway.wire.pricing import charge_nusd
+from tollway.wire.pricing import SEARCH_TOKENS, charge_nusd
 from tollway.wire.refusals import Refusal, refuse
 from tollway.wire.usage import Usage
 from tollway.wire.work import End
@@ -86,6 +86,38 @@ def test_whichever_candidate_serves_within_its_limits_costs_no_more_than_the_hol
     usage = Usage(int(tokens_input * used[0]), int(sizing.tokens_output_cap * used[1]))
     for one in candidates:
         assert charge_nusd(usage, one.price, is_managed=one.is_managed) <= sizing.amount_nusd
+
+
+SEARCHING = Price(10**9, 10**9, per_search=10_000_000)
+
+
+def test_the_hold_covers_every_search_that_the_request_allows() -> None:
+    def amount(searches: int) -> int:
+        intake = Intake("m", tokens_output_wanted=100, searches=searches)
+        return domain.size([candidate(SEARCHING)], intake, Settings(), "messages", tokens_input=50).amount_nusd
+
+    usage = Usage(50 + 10 * SEARCH_TOKENS, 100, searches=10)
+    assert amount(10) == charge_nusd(usage, SEARCHING, is_managed=True)
+    assert amount(0) == charge_nusd(Usage(50, 100), SEARCHING, is_managed=True)
+
+
+def test_a_stream_holds_its_searches_with_its_first_slice() -> None:
+    intake = Intake("m", is_stream=True, tokens_output_wanted=100_000, searches=2)
+    sizing = domain.size([candidate(SEARCHING, output_max=100_000)], intake, Settings(), "messages", tokens_input=50)
+    usage = Usage(50 + 2 * SEARCH_TOKENS, domain.STREAM_SLICE_TOKENS, searches=2)
+    assert sizing.amount_nusd == charge_nusd(usage, SEARCHING, is_managed=True)
+
+
+def test_searches_on_an_own_key_hold_the_fee_alone() -> None:
+    intake, own = Intake("m", tokens_output_wanted=100, searches=10), candidate(SEARCHING, is_managed=False)
+    sizing = domain.size([own], intake, Settings(), "messages", tokens_input=50)
+    assert sizing.amount_nusd == charge_nusd(Usage(50, 100), None, is_managed=False)
+
+
+def test_want_of_credit_for_searches_names_them() -> None:
+    raw = refuse("insufficient_credits", details={"availableNusd": "1000"})
+    told = domain.credit_refusal(raw, Sizing(10**9, 1_000, 1_000, 1_000, searches=10), is_stream=False)
+    assert "10 web searches" in told.message
 
 
 def test_an_input_over_the_accounts_cap_is_refused_with_both_numbers() -> None:

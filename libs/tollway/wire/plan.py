@@ -101,6 +101,8 @@ class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     The answer depends on nothing else, so it may be remembered until the principal's version or health changes.
     `needs` are capabilities the body uses: "tools", "image", "audio", "file", "json_schema", "reasoning".
     `strategy` "" is the account's own. `tokens_input`: what the input surely has at least; 0: the window is unchecked.
+    `is_searching`: the provider may search the web; `billed_tools`: other tools that it bills per use. On the
+    operator's credential they need a price.
     """
 
     principal: Principal
@@ -110,6 +112,8 @@ class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     strategy: str = ""
     is_explained: bool = False
     tokens_input: int = 0
+    is_searching: bool = False
+    billed_tools: tuple[str, ...] = ()
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ REFUSALS: Final[dict[str, Rule]] = {
     "provider_not_allowed": _rule(422, _BAD, _DENIED, "This access key may not use that provider."),
     "model_not_allowed": _rule(422, _BAD, _DENIED, "This access key may not use that model."),
     "model_unknown": _rule(422, _BAD, _BAD, "The model is not in the catalog; qualify it as 'provider:model'."),
-    "model_unpriced": _rule(422, _BAD, _BAD, "The model has no price, so it needs your own provider key."),
+    "model_unpriced": _rule(422, _BAD, _BAD, "The model has no price for this, so it needs your own provider key."),
     "unsupported_parameter": _rule(400, _BAD, _BAD, "A field of the request cannot be carried to this provider."),
     "insufficient_credits": _rule(403, "insufficient_quota", "billing_error", "The credit does not cover the request."),
     "input_too_large": _rule(413, _BAD, "request_too_large", "The input is larger than the account's limit."),

@@ -42,13 +42,15 @@ _UNIT_S: Final[dict[str | None, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h"
 class Sizing(msgspec.Struct, frozen=True):
     """What is set aside for a request, and the limits that it buys.
 
-    `tokens_output_cap`: covered by the hold; `tokens_output_wanted`: up to which a stream may extend it.
+    `tokens_output_cap`: covered by the hold; `tokens_output_wanted`: up to which a stream may extend it. `searches`:
+    web searches that are covered.
     """
 
     amount_nusd: int
     tokens_input_bound: int
     tokens_output_cap: int
     tokens_output_wanted: int
+    searches: int = 0
 
 
 def tokens_input_bound(intake: Intake) -> int:
@@ -85,7 +87,8 @@ def size(
     amount = max(
         worst_case_of(candidate, intake, tokens_input=tokens_input, tokens_output=cap) for candidate in candidates
     )
-    return Sizing(amount, tokens_input, cap, wanted)
+    searches = intake.searches if any(candidate.is_managed for candidate in candidates) else 0
+    return Sizing(amount, tokens_input, cap, wanted, searches)
 
 
 def _tokens_output_wanted(candidates: Sequence[Candidate], intake: Intake, settings: Settings) -> int:
@@ -103,6 +106,7 @@ def worst_case_of(candidate: Candidate, intake: Intake, *, tokens_input: int, to
         tokens_input=tokens_input,
         tokens_output=(tokens_output + extra) * intake.choices,
         is_caching=intake.is_caching,
+        searches=intake.searches,
     )
 
 
@@ -210,10 +214,12 @@ def credit_refusal(refusal: Refusal, sizing: Sizing, *, is_stream: bool) -> Refu
     """`insufficient_credits`, with what the request needs and what the balance could cover."""
     available = int(refusal.details.get("availableNusd", "0"))
     what = "the first part of the stream" if is_stream else "the request"
+    searches = f", {sizing.searches} web searches" if sizing.searches else ""
+    limit = "the output limit, or that of searches" if sizing.searches else "the output limit"
     message = (
         f"The balance is ${dollars(available)} and {what} may cost up to ${dollars(sizing.amount_nusd)} "
-        f"({sizing.tokens_input_bound} input and {sizing.tokens_output_cap} output tokens at most). "
-        f"{_affordable(available, sizing)} Buy credit, or lower the output limit."
+        f"({sizing.tokens_input_bound} input and {sizing.tokens_output_cap} output tokens{searches} at most). "
+        f"{_affordable(available, sizing)} Buy credit, or lower {limit}."
     )
     return refuse("insufficient_credits", message, details=dict(refusal.details))
 

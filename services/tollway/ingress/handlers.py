@@ -114,6 +114,8 @@ class Ingress:
             key.needs,
             strategy=key.strategy,
             tokens_input=key.tokens_input,
+            is_searching=key.is_searching,
+            billed_tools=key.billed_tools,
         )
         return await ask_patiently(self.bus, subjects.ROUTE_PLAN, question, Plan, ASKING.get())
 

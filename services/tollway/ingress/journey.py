@@ -34,6 +34,8 @@ class PlanKey(msgspec.Struct, frozen=True):
     needs: tuple[str, ...]
     strategy: str = ""
     tokens_input: int = 0
+    is_searching: bool = False
+    billed_tools: tuple[str, ...] = ()
 
 
 class House(Protocol):

@@ -196,6 +196,8 @@ async def _plan(house: House, journey: Journey, principal: Principal, intake: In
         intake.needs,
         journey.exchange.headers.get("tollway-strategy", ""),
         domain.tokens_input_least(intake),
+        is_searching=intake.searches > 0,
+        billed_tools=intake.billed_tools,
     )
     start_ns = clock.now_ns()
     remembered = house.plans.peek(key)

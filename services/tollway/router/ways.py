@@ -51,9 +51,11 @@ def way_to(view: View, question: PlanRoute, target: Target, *, asked: str, param
     if dialect is None:
         return Way(asked, refusal=_no_surface(target, question.surface, param=param))
     entries = list(_entries(view.offers, question, target))
-    affordable = [entry for entry in entries if entry.key is not None or _is_priced(target)]
+    unpriced = _unpriced(target, question, dialect, param=param)
+    affordable = [entry for entry in entries if entry.key is not None or unpriced is None]
     if not affordable:
-        return Way(asked, refusal=_no_entry(view.offers, target, is_unpriced=bool(entries), param=param))
+        nobody = _no_entry(view.offers, target, param=param)
+        return Way(asked, refusal=unpriced or nobody if entries else nobody)
     skipped = [Skipped(target.provider, target.model_id, "managed", "model_unpriced")] * (
         len(entries) > len(affordable)
     )
@@ -106,8 +108,38 @@ def _is_addressable(row: ProviderRow, offers: Offers) -> bool:
     return row.id in offers.pools or (bool(row.base_url) and "$" not in row.base_url)
 
 
-def _is_priced(target: Target) -> bool:
-    return target.model is not None and target.model.price is not None
+def _unpriced(target: Target, question: PlanRoute, dialect: DialectName, *, param: str) -> Refusal | None:
+    """Why the operator's credential cannot serve it: the model has no price, or a tool has none. A tool is carried to
+    the request's own dialect alone: the bridge to another refuses it."""
+    price = target.model.price if target.model is not None else None
+    model = f"{target.provider}:{target.model_id}"
+    details = {"provider": target.provider, "model": target.model_id}
+    if price is None:
+        sentence = f"The model '{model}' has no price, so it needs your own provider key."
+        return refuse("model_unpriced", sentence, param=param, details=details)
+    if price.per_request or dialect != _OWN_DIALECT[question.surface]:
+        return None
+    is_search_unpriced = question.is_searching and price.per_search is None
+    if not question.billed_tools and not is_search_unpriced:
+        return None
+    tool = question.billed_tools[0] if question.billed_tools else "web_search"
+    settings = "cost.request" if question.billed_tools else "cost.search or cost.request"
+    sentence = (
+        f"The tool '{tool}' is billed per use and has no price for '{model}': use your own provider key,"
+        f" or have the operator set a price per request ({settings})."
+    )
+    return refuse("model_unpriced", sentence, param=param, details=details | {"tool": tool})
+
+
+_OWN_DIALECT: Final[dict[Surface, DialectName]] = {
+    "chat": "openai_chat",
+    "responses": "openai_responses",
+    "completions": "openai_completions",
+    "embeddings": "openai_embeddings",
+    "messages": "anthropic_messages",
+    "count_tokens": "anthropic_messages",
+}
+"""What a request of each surface is written in."""
 
 
 def _candidate(target: Target, dialect: DialectName, entry: Entry) -> Candidate:
@@ -149,14 +181,7 @@ def _no_surface(target: Target, surface: Surface, *, param: str) -> Refusal:
     )
 
 
-def _no_entry(offers: Offers, target: Target, *, is_unpriced: bool, param: str) -> Refusal:
-    if is_unpriced:
-        return refuse(
-            "model_unpriced",
-            f"The model '{target.provider}:{target.model_id}' has no price, so it needs your own provider key.",
-            param=param,
-            details={"provider": target.provider, "model": target.model_id},
-        )
+def _no_entry(offers: Offers, target: Target, *, param: str) -> Refusal:
     if not offers.is_known:
         return refuse("gateway_unavailable", "No adapter was heard yet.", retry_after_s=1, details={"cause": "offers"})
     return refuse(

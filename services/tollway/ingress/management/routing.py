@@ -236,6 +236,8 @@ async def _dry_run(desk: Desk, principal: Principal, door: Door, body: bytes, st
         strategy=strategy,
         is_explained=True,
         tokens_input=domain.tokens_input_least(intake),
+        is_searching=intake.searches > 0,
+        billed_tools=intake.billed_tools,
     )
     plan = await desk.bus.ask(subjects.ROUTE_EXPLAIN, question, Plan, timeout_s=ROUTE_TIMEOUT_S)
     if isinstance(plan, Refusal):
