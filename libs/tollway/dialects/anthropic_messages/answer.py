@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from tollway.dialects import bodies, classify
-from tollway.dialects.anthropic_messages.schema import ANSWERS, NAME, Answer, Block
+from tollway.dialects.anthropic_messages.schema import ANSWERS, NAME, Answer, AnswerBlock
 from tollway.dialects.classify import Said
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.reading import is_given
@@ -43,6 +43,7 @@ _FIGURES: Final = {
     "tokens_cache_write": ("cache_creation_input_tokens",),
     "tokens_cache_write_hour": ("cache_creation", "ephemeral_1h_input_tokens"),
     "tokens_reasoning": ("output_tokens_details", "thinking_tokens"),
+    "searches": ("server_tool_use", "web_search_requests"),
 }
 
 
@@ -52,14 +53,16 @@ def read_usage(raw: msgspec.Raw, before: Usage | None = None) -> tuple[Usage | N
     if found is None:
         return before, notes
     known = before or Usage()
+    searches = known.searches if found.searches is None else found.searches
     if found.tokens_input is None:
         output = known.tokens_output if found.tokens_output is None else found.tokens_output
         reasoning = known.tokens_reasoning if found.tokens_reasoning is None else found.tokens_reasoning
-        return msgspec.structs.replace(known, tokens_output=output, tokens_reasoning=reasoning), notes
+        counted = msgspec.structs.replace(known, tokens_output=output, tokens_reasoning=reasoning, searches=searches)
+        return counted, notes
     whole = found.tokens_input + (found.tokens_cache_read or 0) + (found.tokens_cache_write or 0)
     told_at_start = known.tokens_cache_write_hour
     hour = told_at_start if found.tokens_cache_write_hour is None else found.tokens_cache_write_hour
-    counted = msgspec.structs.replace(found, tokens_input=whole, tokens_cache_write_hour=hour)
+    counted = msgspec.structs.replace(found, tokens_input=whole, tokens_cache_write_hour=hour, searches=searches)
     return served_as(counted, _speed(raw)), notes
 
 
@@ -115,7 +118,7 @@ def tap_answer(body: bytes, tally: Tally) -> None:
     tally.is_begun = tally.is_complete = tally.is_terminal = True
 
 
-def written_bytes(block: Block) -> int:
+def written_bytes(block: AnswerBlock) -> int:
     """Bytes that the model wrote in this block."""
     text = (block.text or "") + (block.thinking or "") + (block.name or "")
     return len(text.encode()) + (len(block.input) if len(block.input) > 4 else 0)
@@ -142,7 +145,7 @@ def _read_choice(answer: Answer) -> chat.Choice:
     return chat.Choice(parts, STOPS.get(answer.stop_reason or "", "stop"), answer.stop_sequence or "")
 
 
-def read_block(block: Block) -> chat.Text | chat.Thinking | chat.ToolCall | None:
+def read_block(block: AnswerBlock) -> chat.Text | chat.Thinking | chat.ToolCall | None:
     """A block of an answer; None for kinds that only hosted tools make."""
     match block.type:
         case "text":

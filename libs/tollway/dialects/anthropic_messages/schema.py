@@ -29,7 +29,7 @@ class Source(msgspec.Struct):
 
 
 class Block(msgspec.Struct):
-    """One content block, of a request or an answer; which fields are filled depends on `type`."""
+    """One content block of a request; which fields are filled depends on `type`."""
 
     type: str
     text: str | None = None
@@ -124,12 +124,26 @@ class Request(msgspec.Struct):
     cache_control: msgspec.Raw = NULL
 
 
+class AnswerBlock(msgspec.Struct):
+    """One content block of an answer. `content` is what a hosted tool found: a list, or an object where it failed."""
+
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: msgspec.Raw = NULL
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    content: msgspec.Raw = NULL
+
+
 class Answer(msgspec.Struct):
     """A whole answer; `input_tokens` alone is the answer to a count."""
 
     id: str | None = None
     model: str | None = None
-    content: list[Block] | None = None
+    content: list[AnswerBlock] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     usage: msgspec.Raw = NULL
@@ -155,7 +169,7 @@ class Event(msgspec.Struct):
     type: str
     index: int = 0
     message: Answer | None = None
-    content_block: Block | None = None
+    content_block: AnswerBlock | None = None
     delta: Delta | None = None
     usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL

@@ -14,7 +14,7 @@ from tollway.dialects.anthropic_messages.answer import (
     write_stop,
     write_usage,
 )
-from tollway.dialects.anthropic_messages.schema import EVENTS, NAME, Answer, Block, Delta, Event
+from tollway.dialects.anthropic_messages.schema import EVENTS, NAME, Answer, AnswerBlock, Delta, Event
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.reading import is_given
@@ -59,9 +59,11 @@ def _tap_other(event: Event, tally: Tally) -> None:
             if tally.usage is not None:
                 tally.usage = at_start(tally.usage)
         case "content_block_start":
-            block = event.content_block or Block("")
+            block = event.content_block or AnswerBlock("")
             tally.has_content = tally.has_content or block.type == "tool_use"
             tally.text_bytes += len((block.name or "").encode())
+            if block.type == "web_search_tool_result":
+                tally.usage = _searched(tally.usage or Usage(), block)
         case "message_delta":
             reason = event.delta.stop_reason if event.delta is not None else None
             if reason:
@@ -78,6 +80,12 @@ def _tap_usage(raw: msgspec.Raw, tally: Tally) -> None:
     if is_given(raw):
         tally.usage, notes = read_usage(raw, tally.usage)
         tally.notes += notes
+
+
+def _searched(usage: Usage, result: AnswerBlock) -> Usage:
+    """One search more until the last event tells their number. One that failed is an object and not billed."""
+    has_found = bytes(result.content)[:1] == b"["
+    return msgspec.structs.replace(usage, searches=(usage.searches or 0) + has_found)
 
 
 def at_start(usage: Usage) -> Usage:
@@ -125,7 +133,7 @@ class Reader:
 
     def opened(self, event: Event) -> list[chat.Event]:
         """`content_block_start`."""
-        block = event.content_block or Block("")
+        block = event.content_block or AnswerBlock("")
         part = read_block(block)
         if part is None:
             return []

@@ -136,10 +136,21 @@ def tap(answer: Answer, tally: Tally) -> None:
         if candidate.finish_reason is not None:
             tally.stop_reason = STOPS.get(candidate.finish_reason, candidate.finish_reason)
             tally.is_complete = True
+    is_grounded = any(map(_is_grounded, answer.candidates or ()))
+    searches = 1 if is_grounded or (tally.usage is not None and tally.usage.searches) else None
     if is_given(answer.usage_metadata):
         usage, notes = read_usage(answer.usage_metadata)
         tally.usage = usage or tally.usage
         tally.notes += notes
+    if searches:
+        tally.usage = msgspec.structs.replace(tally.usage or Usage(), searches=searches)
+
+
+def _is_grounded(candidate: Candidate) -> bool:
+    """Whether Google searched for it: queries are told, or the suggestions that a client must show. Google bills such a
+    prompt once. An empty object, or one of places and pages alone, is no search."""
+    found = candidate.grounding_metadata
+    return found is not None and bool(found.web_search_queries or found.search_entry_point)
 
 
 def is_blocked(answer: Answer) -> bool:

@@ -155,6 +155,13 @@ class LogprobsResult(msgspec.Struct, rename="camel"):
     top_candidates: list[TopTokens] | None = None
 
 
+class Grounding(msgspec.Struct, rename="camel"):
+    """What an answer rests on, as far as a search is looked for: other sources of it are not searches."""
+
+    web_search_queries: Any = None
+    search_entry_point: Any = None
+
+
 class Candidate(msgspec.Struct, rename="camel"):
     """One of the answers."""
 
@@ -163,6 +170,7 @@ class Candidate(msgspec.Struct, rename="camel"):
     finish_message: str | None = None
     index: int = 0
     logprobs_result: LogprobsResult | None = None
+    grounding_metadata: Grounding | None = None
 
 
 class PromptFeedback(msgspec.Struct, rename="camel"):

@@ -1,7 +1,7 @@
 """Whole answers of OpenAI responses: looked at in passing, read, and written."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -12,7 +12,7 @@ from tollway.dialects.openai_responses import tools
 from tollway.dialects.openai_responses.items import write_item
 from tollway.dialects.openai_responses.request_reader import read_reasoning
 from tollway.dialects.openai_responses.request_writer import write_format
-from tollway.dialects.openai_responses.schema import ANSWERS, USAGE, Answer, Glimpse, Item
+from tollway.dialects.openai_responses.schema import ANSWERS, SEARCHED, USAGE, Answer, Glimpse, Item, SearchItem
 from tollway.dialects.reading import is_given
 from tollway.dialects.usage import read_figures, served_as
 from tollway.wire import chat
@@ -39,6 +39,8 @@ def tap_answer(body: bytes, tally: Tally) -> None:
         tally.broken = f"it is not finished: {answer.status}"
     is_calling = any((item.type or "").endswith("_call") for item in answer.output or ())
     tap_response(answer, tally, is_calling=is_calling)
+    if SEARCH_CALL in body:
+        tally.usage = with_searches(tally.usage, searches_in(SEARCHED.decode(body).output))
     tally.text_bytes = sum(map(_written_bytes, answer.output or ()))
     tally.has_content = tally.text_bytes > 0
     tally.is_begun = tally.is_complete = tally.is_terminal = True
@@ -50,8 +52,32 @@ def tap_response(response: Answer | Glimpse, tally: Tally, *, is_calling: bool) 
     tally.stop_reason = read_stop(response, is_calling=is_calling)
     if is_given(response.usage):
         usage, notes = read_usage(response)
-        tally.usage = usage or tally.usage
+        before = tally.usage.searches or 0 if tally.usage is not None else 0
+        tally.usage = with_searches(usage, before) or tally.usage
         tally.notes += notes
+
+
+SEARCH_CALL: Final = b'"web_search_call"'
+"""What the bytes of an answer or event have in them that shows a search."""
+
+
+def searches_in(items: Iterable[SearchItem] | None) -> int:
+    """Searches among the items. Pages that are opened or looked through are not billed; an item that does not say what
+    it did has searched."""
+    return sum(item.type == "web_search_call" and _did(item) not in _READING for item in items or ())
+
+
+_READING: Final = ("open_page", "find_in_page")
+
+
+def _did(item: SearchItem) -> object:
+    return cast("dict[str, object]", item.action).get("type") if isinstance(item.action, dict) else None
+
+
+def with_searches(usage: Usage | None, searches: int) -> Usage | None:
+    """Usage with at least so many searches."""
+    known = usage.searches or 0 if usage is not None else 0
+    return msgspec.structs.replace(usage or Usage(), searches=searches) if searches > known else usage
 
 
 def read_usage(response: Answer | Glimpse) -> tuple[Usage | None, tuple[str, ...]]:

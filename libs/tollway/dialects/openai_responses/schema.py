@@ -153,6 +153,27 @@ class Answer(msgspec.Struct):
     service_tier: str | None = None
 
 
+class SearchItem(msgspec.Struct):
+    """An output item, as far as searches are looked for. The type of its `action` says what it did: `search`,
+    `open_page` or `find_in_page`."""
+
+    type: Any = None
+    action: Any = None
+
+
+class Searched(msgspec.Struct):
+    """A response, as far as searches are looked for."""
+
+    output: list[SearchItem] | None = None
+
+
+class SearchEvent(msgspec.Struct):
+    """An event that shows an item, or the whole response."""
+
+    item: SearchItem | None = None
+    response: Searched | None = None
+
+
 class Glimpse(msgspec.Struct):
     """A response as far as a passing stream is looked at: not its output."""
 
@@ -190,6 +211,8 @@ REQUESTS: Final = msgspec.json.Decoder(Request)
 ANSWERS: Final = msgspec.json.Decoder(Answer)
 TAP_EVENTS: Final = msgspec.json.Decoder(TapEvent)
 EVENTS: Final = msgspec.json.Decoder(Event)
+SEARCHED: Final = msgspec.json.Decoder(Searched)
+SEARCH_EVENTS: Final = msgspec.json.Decoder(SearchEvent)
 
 USAGE: Final = {
     "tokens_input": ("input_tokens",),

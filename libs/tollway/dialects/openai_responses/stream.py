@@ -9,9 +9,27 @@ from tollway.dialects import classify, openai_logprobs
 from tollway.dialects.dialect import Reply, Tally
 from tollway.dialects.fold import Fold
 from tollway.dialects.openai_responses import items
-from tollway.dialects.openai_responses.answer import failure, read_stop, read_usage, tap_response, write_response
+from tollway.dialects.openai_responses.answer import (
+    SEARCH_CALL,
+    failure,
+    read_stop,
+    read_usage,
+    searches_in,
+    tap_response,
+    with_searches,
+    write_response,
+)
 from tollway.dialects.openai_responses.request_reader import read_reasoning
-from tollway.dialects.openai_responses.schema import EVENTS, TAP_EVENTS, Answer, Event, Glimpse, Item, TapEvent
+from tollway.dialects.openai_responses.schema import (
+    EVENTS,
+    SEARCH_EVENTS,
+    TAP_EVENTS,
+    Answer,
+    Event,
+    Glimpse,
+    Item,
+    TapEvent,
+)
 from tollway.dialects.opening import Opening
 from tollway.dialects.reading import is_given
 from tollway.dialects.sse import Frame
@@ -49,10 +67,24 @@ def _tap_other(event: TapEvent, data: bytes, tally: Tally) -> None:
         tap_response(response, tally, is_calling=False)
     elif event.type in _ENDS:
         tap_response(response, tally, is_calling=tally.stop_reason == "tool_calls")
+        _tap_searches(data, tally)
         tally.is_complete = tally.is_terminal = True
     elif event.type == "response.output_item.added" and any(kind in data for kind in _CALLS):
         tally.stop_reason = "tool_calls"
         tally.has_content = True
+    elif event.type == "response.output_item.done":
+        _tap_searches(data, tally)
+
+
+def _tap_searches(data: bytes, tally: Tally) -> None:
+    """Searches, one by one as they are done, and all of them again at the end."""
+    if SEARCH_CALL not in data:
+        return
+    shown = SEARCH_EVENTS.decode(data)
+    done = searches_in([shown.item]) if shown.item is not None else 0
+    before = tally.usage.searches or 0 if tally.usage is not None else 0
+    whole = searches_in(shown.response.output) if shown.response is not None else 0
+    tally.usage = with_searches(tally.usage, max(before + done, whole))
 
 
 def read_failure(data: bytes) -> classify.Said:
