@@ -40,7 +40,7 @@ FIELDS = {
     "outputTokens", "cacheReadTokens", "reasoningTokens", "totalCost", "keySource", "providerKeyId",
     "providerKeyDisplayName",
 }  # fmt: skip
-OURS = {"attemptId", "certainty", "errorClass", "serviceTier"}
+OURS = {"attemptId", "certainty", "errorClass", "serviceTier", "webSearches"}
 
 
 async def test_the_balance_is_whole_cents_that_are_surely_there(plane: Plane, api: httpx.AsyncClient) -> None:

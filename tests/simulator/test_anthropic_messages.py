@@ -20,6 +20,15 @@ async def test_cached_input_is_counted_apart(claude: anthropic.AsyncAnthropic) -
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (10, 60, 30)
 
 
+async def test_it_says_that_it_searched_as_often_as_it_may(claude: anthropic.AsyncAnthropic) -> None:
+    tool = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+    asked = {"model": "echo;searches=5", "max_tokens": 100, "messages": HELLO}
+    answer = await claude.messages.create(**asked, tools=[tool])
+    assert answer.usage.server_tool_use is not None
+    assert answer.usage.server_tool_use.web_search_requests == 2
+    assert (await claude.messages.create(**asked)).usage.server_tool_use is None
+
+
 async def test_a_stream_folds_to_the_whole_answer(claude: anthropic.AsyncAnthropic) -> None:
     asked = {"model": "think", "max_tokens": 500, "messages": CALLS, "tools": TOOLS}
     whole = await claude.messages.create(**asked)

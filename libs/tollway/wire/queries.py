@@ -126,6 +126,7 @@ class UsageRow(msgspec.Struct, frozen=True, omit_defaults=True):
     service: str | None = None
     strategy: str = ""
     skipped: tuple[Skipped, ...] = ()
+    searches: int | None = None
 
 
 class UsageList(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from tollway.adapter.rescuing import Seam
 from tollway.adapter.running import Running
 from tollway.adapter.upstream import Upstream
 from tollway.crash import crashpoint
-from tollway.dialects import services
+from tollway.dialects import hosted, services
 from tollway.dialects.bridge import CONTENT_TYPE_SSE, Bridge, Step, bridge
 from tollway.dialects.exchange import Outgoing, Served
 from tollway.dialects.faults import ErrorClass, Fault
@@ -98,7 +98,7 @@ class Attempting:
             return fitted
         run.tokens_output_max = await self._output_limit(run)
         outgoing = made.request(
-            fitted.body,
+            self._limited(run, fitted.body),
             model_sent=run.candidate.model_sent,
             tokens_output_cap=run.tokens_output_max or None,
             is_stream=work.is_stream,
@@ -110,6 +110,13 @@ class Attempting:
         run.way, run.path = way, outgoing.path
         await self._call(run, made, way, outgoing)
         return None
+
+    def _limited(self, run: Running, body: bytes) -> bytes:
+        """On the operator's credential, with a limit on the searches, which the hold covers. A tool of the provider is
+        not carried to another dialect."""
+        dialect = self._work.dialect
+        is_meant = run.candidate.is_managed and run.candidate.dialect == dialect
+        return hosted.limited(dialect, body) if is_meant else body
 
     async def _opened(self, run: Running) -> Way | Refusal:
         """The way to the provider; asking auth for it counts against the deadline."""

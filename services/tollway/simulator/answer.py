@@ -63,6 +63,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     tokens_reasoning: int = 0
     tokens_cache_read: int = 0
     tokens_cache_write: int = 0
+    searches: int = 0
     usage: Usage | None = None
 
 
@@ -103,6 +104,7 @@ def _billed(
         tokens_reasoning=min(claimed_reasoning, output) * ask.choices,
         tokens_cache_read=options.tokens_cache_read,
         tokens_cache_write=options.tokens_cache_write,
+        searches=min(options.searches, ask.searches_max),
     )
     return msgspec.structs.replace(answer, usage=honest_usage(answer))
 

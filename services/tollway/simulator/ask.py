@@ -18,12 +18,16 @@ OPENAI_SHAPES: dict[str, Shape] = {"json_schema": "schema", "json_object": "json
 """OpenAI's response formats; anything else is text."""
 
 
+SEARCHES_UNLIMITED = 1_000
+"""What a request allows that offers a search and sets no limit."""
+
+
 class Ask(Struct, frozen=True, kw_only=True):
     """What is asked.
 
     `text` is the last user message; `results` are the tool results if the conversation ends with them;
     `input_bytes` is all text the caller sent as conversation. `inputs` are the texts or token lists to embed,
-    `echoed` fields of the request that the answer repeats.
+    `echoed` fields of the request that the answer repeats. `searches_max`: how many web searches it allows.
     """
 
     model: str
@@ -44,6 +48,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     is_batch: bool = False
     dimensions: int | None = None
     echoed: dict[str, Any] | None = None
+    searches_max: int = 0
 
 
 def size_bytes(text: str) -> int:

@@ -38,6 +38,7 @@ class Options(Struct, frozen=True, kw_only=True):
     window: int | None = None
     keepalive: bool = False
     dimensions: int | None = None
+    searches: int = 0
     to: str = "http://127.0.0.1:9/"
 
 
@@ -113,6 +114,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "window": ("window", _positive),
     "keepalive": ("keepalive", _flag),
     "dims": ("dimensions", _positive),
+    "searches": ("searches", _count),
     "to": ("to", str),
 }
 """Option as written → field of `Options` and how its text is read."""

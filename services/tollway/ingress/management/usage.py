@@ -38,6 +38,7 @@ class UsageShown(Shown):
 
     `attemptId` is the id of the attempt's span in the trace. `certainty`: whether the provider reported the tokens,
     Tollway counted them, or they are estimated. `serviceTier`: the service at whose own price it was charged, if any.
+    `webSearches`: searches of the provider, which are in the cost on managed credentials.
     """
 
     id: str
@@ -67,6 +68,7 @@ class UsageShown(Shown):
     certainty: Certainty
     error_class: str | None
     service_tier: str | None
+    web_searches: int | None
 
 
 class UsageListShown(Listed):
@@ -212,6 +214,7 @@ def _row(row: UsageRow) -> UsageShown:
         certainty=row.certainty,
         error_class=row.error_class,
         service_tier=row.service,
+        web_searches=row.searches,
     )
 
 

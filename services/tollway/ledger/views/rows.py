@@ -223,6 +223,7 @@ def _usage_row(
         service=usage.service,
         strategy=report.strategy if is_first else "",
         skipped=report.skipped if is_first else (),
+        searches=usage.searches,
     )
     key = _column(event.key, 64)
     return (event.account, identifier, event.hold, _at_ms(attempt), key, is_final, _encode(row))

@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from tollway.simulator.answer import Count, Finish, Part, Usage
-from tollway.simulator.ask import BYTES_PER_MEDIA, Ask, size_bytes, sizes_bytes
+from tollway.simulator.answer import Answer, Count, Finish, Part, Usage
+from tollway.simulator.ask import BYTES_PER_MEDIA, SEARCHES_UNLIMITED, Ask, size_bytes, sizes_bytes
 from tollway.simulator.frames import Frame, Reply, encode, event
 
 FINISHES: dict[Finish, str] = {
@@ -41,6 +41,8 @@ class _Message(Struct):
 
 class _Tool(Struct):
     name: str
+    type: str = "custom"
+    max_uses: int | None = None
 
 
 class _Format(Struct):
@@ -86,7 +88,13 @@ def read(body: bytes, _model: str = "") -> Ask:
         stops=tuple(asked.stop_sequences or ()),
         shape="schema" if wanted else "text",
         schema=wanted and wanted.schema,
+        searches_max=sum(map(_searches_max, asked.tools or ())),
     )
+
+
+def _searches_max(tool: _Tool) -> int:
+    limit = SEARCHES_UNLIMITED if tool.max_uses is None else tool.max_uses
+    return limit if tool.type.startswith("web_search_") else 0
 
 
 def read_counted(body: bytes, _model: str = "") -> Ask:
@@ -140,7 +148,8 @@ def _results(messages: list[_Message]) -> Iterator[str]:
 
 def whole(reply: Reply) -> bytes:
     content = [_WHOLE[part.kind](reply, index, part) for index, part in enumerate(reply.answer.parts)]
-    usage = {"usage": _usage(reply.answer.usage, reply.answer.usage.output)} if reply.answer.usage else {}
+    answer = reply.answer
+    usage = {"usage": {**_usage(answer.usage, answer.usage.output), **_searched(answer)}} if answer.usage else {}
     return encode({**_head(reply), "content": content, **_stop(reply), **usage})
 
 
@@ -196,6 +205,10 @@ def _thinking(usage: Usage) -> dict[str, Any]:
     return {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
 
 
+def _searched(answer: Answer) -> dict[str, Any]:
+    return {"server_tool_use": {"web_search_requests": answer.searches}} if answer.searches else {}
+
+
 def _uncached(usage: Usage) -> Count:
     """Input that no cache had a part in; a lie is told as it is."""
     if not isinstance(usage.input, int):
@@ -231,6 +244,7 @@ def _final(reply: Reply) -> dict[str, Any]:
             "cache_read_input_tokens": usage.cache_read,
             "output_tokens": usage.output,
             **_thinking(usage),
+            **_searched(reply.answer),
         }
     }
 

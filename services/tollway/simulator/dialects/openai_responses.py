@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tollway.simulator.answer import Part, Usage
-from tollway.simulator.ask import BYTES_PER_MEDIA, OPENAI_SHAPES, Ask, size_bytes, sizes_bytes
+from tollway.simulator.ask import BYTES_PER_MEDIA, OPENAI_SHAPES, SEARCHES_UNLIMITED, Ask, size_bytes, sizes_bytes
 from tollway.simulator.frames import Frame, FrameKind, Reply, encode, event
 
 
@@ -52,6 +52,7 @@ class _Body(Struct):
     stream: bool | None = None
     max_output_tokens: int | None = None
     tools: list[_Tool] | None = None
+    max_tool_calls: int | None = None
     text: _Text | None = None
 
 
@@ -96,7 +97,13 @@ def read(body: bytes, _model: str = "") -> Ask:
         shape=OPENAI_SHAPES.get(wanted.type, "text"),
         schema=wanted.schema,
         echoed={name: given.get(name, default) for name, default in _ECHOED.items()},
+        searches_max=_searches_max(asked),
     )
+
+
+def _searches_max(asked: _Body) -> int:
+    limit = SEARCHES_UNLIMITED if asked.max_tool_calls is None else asked.max_tool_calls
+    return limit if any(tool.type == "web_search" for tool in asked.tools or ()) else 0
 
 
 def _text(content: str | list[_Content] | None) -> str:
@@ -172,9 +179,18 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 def _items(reply: Reply) -> list[dict[str, Any]]:
     last = len(reply.answer.parts) - 1
-    return [
+    return _searches(reply) + [
         _ITEMS[part.kind](reply, index, part, "incomplete" if index == last and _is_cut(reply) else "completed")
         for index, part in enumerate(reply.answer.parts)
+    ]
+
+
+def _searches(reply: Reply) -> list[dict[str, Any]]:
+    """Searches that were made before anything was said."""
+    action = {"type": "search", "query": reply.ask.text}
+    return [
+        {"id": f"ws_{reply.id}_{number}", "type": "web_search_call", "status": "completed", "action": action}
+        for number in range(reply.answer.searches)
     ]
 
 
@@ -237,8 +253,12 @@ def _events(reply: Reply) -> Iterator[_Event]:
     yield "open", "response.created", begun, 0
     yield "open", "response.in_progress", begun, 0
     items = _items(reply)
-    for index, part in enumerate(reply.answer.parts):
-        started = _ITEMS[part.kind](reply, index, part, "in_progress")
+    for index, item in enumerate(items[: reply.answer.searches]):
+        begun_item = {**item, "status": "in_progress", "action": None}
+        yield "open", "response.output_item.added", {"output_index": index, "item": begun_item}, 0
+        yield "open", "response.output_item.done", {"output_index": index, "item": item}, 0
+    for index, part in enumerate(reply.answer.parts, reply.answer.searches):
+        started = _ITEMS[part.kind](reply, index - reply.answer.searches, part, "in_progress")
         kind: FrameKind = "content" if part.kind == "call" else "open"
         yield kind, "response.output_item.added", {"output_index": index, "item": started}, size_bytes(part.name)
         yield from _PARTS[part.kind]({"item_id": started["id"], "output_index": index}, part)
