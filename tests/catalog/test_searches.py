@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from genai_prices.data import providers
 
 from tests.catalog.test_catalog import catalog_of, price_of
@@ -63,3 +64,9 @@ def test_prices_of_searches_agree_with_the_second_library() -> None:
             assert price_of_dollars(str(theirs)) == 1_000 * ours, model.id
             compared += 1
     assert compared > 20
+
+
+def test_a_change_of_the_fees_is_another_price_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = catalog_of().price_version
+    monkeypatch.setattr("tollway.listing.read.FEES", ())
+    assert catalog_of().price_version != before

