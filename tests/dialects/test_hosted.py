@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.dialects.support import made, refused
 from tollway.dialects.bridge import read_intake
 from tollway.dialects.exchange import Intake
 from tollway.dialects.hosted import SEARCHES_MAX, limited
@@ -103,6 +104,7 @@ def test_tools_that_are_billed_per_use_are_named_and_unknown_ones_count_as_bille
         ("openai_responses", {"tools": [{"type": "shell", "environment": {"type": "local"}}]}),
         ("openai_responses", {"tools": [{"type": "namespace", "tools": [FUNCTION]}]}),
         ("openai_responses", {"tools": []}),
+        ("openai_completions", {"tools": [{"type": "function", "function": {"name": "f"}}]}),
         ("openai_chat", {"tools": [{"type": "function", "function": {"name": "f"}}]}),
         (
             "openai_chat",
@@ -163,6 +165,28 @@ def test_a_request_with_a_limit_or_without_a_search_stays_byte_for_byte(
 ) -> None:
     body = json.dumps(fields).encode()
     assert limited(dialect, body) is body
+
+
+@pytest.mark.parametrize("limit", [b"1e999", b"9" * 400, b"-1e999", b"3.0"])
+def test_a_number_beyond_every_range_is_no_limit(limit: bytes) -> None:
+    asked = b'{"model":"m","input":"x","tools":[{"type":"web_search"}],"max_tool_calls":%b}' % limit
+    intake = read_intake("openai_responses", asked)
+    assert isinstance(intake, Intake)
+    sent = limits("openai_responses", asked)["max_tool_calls"]
+    assert intake.searches == sent
+    offered = b'[{"type":"web_search_20250305","max_uses":%b}]' % limit
+    body = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":%b}' % offered
+    intake = read_intake("anthropic_messages", body)
+    assert isinstance(intake, Intake)
+    sent = limits("anthropic_messages", body)["tools"][0]["max_uses"]
+    assert intake.searches == sent or intake.billed_tools == ("tools",)
+
+
+@pytest.mark.parametrize("field", ["web_search_options", "search_parameters", "plugins", "enable_search"])
+@pytest.mark.parametrize("provider", ["anthropic_messages", "openai_responses", "gemini"])
+def test_no_field_that_asks_for_a_search_is_carried_to_another_dialect(provider: DialectName, field: str) -> None:
+    refusal = refused(made("openai_chat", provider), BODIES["openai_chat"] | {field: {"a": 1}})
+    assert (refusal.code, refusal.param) == ("unsupported_parameter", field)
 
 
 def test_a_limit_that_is_given_twice_is_sent_once_as_it_was_held() -> None:

@@ -10,6 +10,7 @@ Read in this order
     bridge      the face of this package, below.
     features    what requests use, and its fate where a provider's dialect has no such thing.
     supported   fields that a provider does not take, by its row or by the list of an account's own provider.
+    services    service tiers asked for by fields; `hosted`: tools that run at the provider, and which of them it bills.
     fold        a stream's events to the whole answer.
     attempt     one attempt, whatever the dialects; `passing` (one dialect on both sides), `hub` (two chat dialects, by
                 way of `tollway.wire.chat`) and `embedding` say how bytes become other bytes.
@@ -24,7 +25,8 @@ The face, all importable from `tollway.dialects.bridge`
     read_intake(dialect, body, *, surface=None) -> Intake | Refusal
         Ingress. Strict: limits, duplicate keys, NaN, UTF-8, path-named errors (Refusal.param is the path).
         Intake: model, models (fallbacks), is_stream, tokens_output_wanted (int | None), choices, needs, is_caching,
-        text_bytes (bytes of the body that may be tokens), media (parts that are not text), is_usage_asked.
+        text_bytes (bytes of the body that may be tokens), media (parts that are not text), is_usage_asked, service,
+        searches, billed_tools.
 
     bridge(client, provider, row, *, surface=None, request_id="", now_ms=0, is_reasoning=True) -> Bridge | Refusal
         One per attempt.

@@ -150,7 +150,7 @@ def _kind(dialect: DialectName, tool: _Tool) -> Kind:
 
 
 def _kind_of(dialect: DialectName, name: str) -> Kind:
-    if name in _FREE.get(dialect, ()):
+    if name in _FREE.get(dialect, _FREE["openai_chat"]):
         return "free"
     return "search" if name in _SEARCHES.get(dialect, ()) else "billed"
 
@@ -187,7 +187,11 @@ def _is_limit(given: object) -> TypeGuard[int]:
 
 
 def _value(raw: msgspec.Raw | None) -> object:
-    return None if raw is None else msgspec.json.decode(raw)
+    """None for what cannot be read, such as a number beyond every range."""
+    try:
+        return None if raw is None else msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return None
 
 
 def limited(dialect: DialectName, body: bytes) -> bytes:
