@@ -189,6 +189,15 @@ def test_no_field_that_asks_for_a_search_is_carried_to_another_dialect(provider:
     assert (refusal.code, refusal.param) == ("unsupported_parameter", field)
 
 
+def test_a_search_that_hides_behind_escapes_is_limited_too() -> None:
+    for hidden in (b"w\\u0065b_search", b"web\\u005fsearch", b"\\u0077\\u0065\\u0062_search"):
+        body = b'{"model":"m","input":"x","tools":[{"type":"%b"}]}' % hidden
+        intake = read_intake("openai_responses", body)
+        assert isinstance(intake, Intake)
+        assert intake.searches == SEARCHES_MAX
+        assert limits("openai_responses", body)["max_tool_calls"] == SEARCHES_MAX
+
+
 def test_a_limit_that_is_given_twice_is_sent_once_as_it_was_held() -> None:
     twice = b'[{"type":"web_search_20250305","max_uses":900,"max_uses":2}]'
     body = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":%b}' % twice

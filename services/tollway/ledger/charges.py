@@ -69,8 +69,9 @@ def is_sane(usage: Usage) -> bool:
         usage.tokens_audio_input,
         usage.tokens_audio_output,
     )
-    is_searching_sane = usage.searches is None or 0 <= usage.searches <= SEARCHES_SANE_MAX
-    return is_searching_sane and all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
+    if not 0 <= (usage.searches or 0) <= SEARCHES_SANE_MAX:
+        return False
+    return all(count is None or 0 <= count <= TOKENS_SANE_MAX for count in counts)
 
 
 def operator_cost(fact: UsageFact, *, is_served_charged: bool = False) -> int:
