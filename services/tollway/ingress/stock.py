@@ -11,10 +11,8 @@ import msgspec
 from tollway.wire.credit import HOLDS_AT_ONCE_MAX
 
 WINDOW_S: Final = 0.1
-"""The past by which the future is judged: as many are wanted as came in it."""
-WINDOW_MAX_S: Final = 0.5
-"""The window is longer where fewer than COUNT_MIN came, up to this."""
-COUNT_MIN: Final = 4
+"""The future that is provided for, and the past by which it is judged."""
+RATE_MIN: Final = 4
 """Requests of a kind in a window; with fewer, holds would be given back about as often as they are used."""
 KEEP_S: Final = 2.0
 IDLE_S: Final = 0.5
@@ -64,9 +62,9 @@ class Stock:
 
     def _count(self, now_s: float) -> None:
         elapsed_s = now_s - self._since_s
-        if elapsed_s >= (WINDOW_S if self._asked >= COUNT_MIN else WINDOW_MAX_S):
-            recent = int(self._asked * min(1.0, WINDOW_MAX_S / elapsed_s))
-            self.wanted = min(recent, self._holds_max) if recent >= COUNT_MIN else 0
+        if elapsed_s >= WINDOW_S:
+            recent = int(self._asked * WINDOW_S / elapsed_s)
+            self.wanted = min(recent, self._holds_max) if recent >= RATE_MIN else 0
             self._asked, self._since_s = 0, now_s
         self._asked += 1
         self.asked_s = now_s
