@@ -51,15 +51,15 @@ def way_to(view: View, question: PlanRoute, target: Target, *, asked: str, param
     if dialect is None:
         return Way(asked, refusal=_no_surface(target, question.surface, param=param))
     entries = list(_entries(view.offers, question, target))
-    unpriced = _unpriced(target, question, dialect, param=param)
-    affordable = [entry for entry in entries if entry.key is not None or unpriced is None]
-    if not affordable:
+    unmanaged = _stored(target, question, dialect, param=param) or _unpriced(target, question, dialect, param=param)
+    allowed = [entry for entry in entries if entry.key is not None or unmanaged is None]
+    if not allowed:
         nobody = _no_entry(view.offers, target, param=param)
-        return Way(asked, refusal=unpriced or nobody if entries else nobody)
-    skipped = [Skipped(target.provider, target.model_id, "managed", "model_unpriced")] * (
-        len(entries) > len(affordable)
-    )
-    return Way(asked, tuple(_candidate(target, dialect, entry) for entry in affordable), None, tuple(skipped))
+        return Way(asked, refusal=unmanaged or nobody if entries else nobody)
+    skipped: tuple[Skipped, ...] = ()
+    if unmanaged is not None and len(entries) > len(allowed):
+        skipped = (Skipped(target.provider, target.model_id, "managed", unmanaged.code),)
+    return Way(asked, tuple(_candidate(target, dialect, entry) for entry in allowed), None, skipped)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -106,6 +106,19 @@ def _keys_of(
 def _is_addressable(row: ProviderRow, offers: Offers) -> bool:
     """Whether the adapters know where the provider is: some addresses need a variable of the operator's."""
     return row.id in offers.pools or (bool(row.base_url) and "$" not in row.base_url)
+
+
+def _stored(target: Target, question: PlanRoute, dialect: DialectName, *, param: str) -> Refusal | None:
+    """Why the operator's credential cannot serve a request for what the provider keeps: it is no account's in
+    particular, and costs input that no hold covers."""
+    if "stored" not in question.needs or dialect != _OWN_DIALECT[question.surface]:
+        return None
+    sentence = (
+        "The request rests on what the provider keeps (an earlier response, a conversation, a file, a prompt), or has"
+        " it go on in the background: send all of it, or use your own provider key."
+    )
+    details = {"provider": target.provider, "model": target.model_id, "needs": "stored"}
+    return refuse("unsupported_parameter", sentence, param=param, details=details)
 
 
 def _unpriced(target: Target, question: PlanRoute, dialect: DialectName, *, param: str) -> Refusal | None:

@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 
 from tollway.dialects import bodies, media
-from tollway.dialects.anthropic_messages.schema import Block, Request, decode_request
+from tollway.dialects.anthropic_messages.schema import NULL, Block, Request, decode_request
 from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
+from tollway.dialects.reading import is_given
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -30,7 +31,6 @@ _PART_FIELDS: Final = {
 
 def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
     """Strict reading of what the gateway must know. A count needs no output limit."""
-    del fields
     request = decode_request(body)
     if isinstance(request, Refusal):
         return request
@@ -45,7 +45,7 @@ def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
         is_stream=bool(request.stream),
         is_usage_asked=True,
         tokens_output_wanted=request.max_tokens,
-        needs=_needs(request, seen),
+        needs=_needs(request, fields, seen),
         is_caching=b'"cache_control"' in body,
         text_bytes=len(body) - sum(len(data or "") for data in inline),
         media=len(seen),
@@ -92,8 +92,10 @@ def _is_base64(block: Block) -> bool:
     return block.source is not None and block.source.type == "base64"
 
 
-def _needs(request: Request, seen: Iterable[Block]) -> tuple[str, ...]:
+def _needs(request: Request, fields: Fields, seen: Iterable[Block]) -> tuple[str, ...]:
     needs = {_NEEDS[block.type] for block in seen}
+    if is_given(fields.get("container", NULL)) or any(block.source and block.source.file_id for block in seen):
+        needs.add("stored")
     if request.tools:
         needs.add("tools")
     if request.output_format is not None or (request.output_config is not None and request.output_config.format):

@@ -10,6 +10,7 @@ from tollway.dialects.bodies import Fields
 from tollway.dialects.dialect import Target
 from tollway.dialects.exchange import CONTENT_TYPE_JSON, Intake
 from tollway.dialects.openai_chat.schema import Part, Request, decode_request
+from tollway.dialects.reading import is_given
 from tollway.wire.plan import Surface
 from tollway.wire.refusals import Refusal
 
@@ -97,6 +98,8 @@ def _needs(request: Request, parts: list[Part]) -> tuple[str, ...]:
     needs = {_NEEDS[part.type] for part in parts}
     if request.tools:
         needs.add("tools")
+    if _is_stored(request, parts):
+        needs.add("stored")
     if request.modalities and "audio" in request.modalities:
         needs.add("audio")
     if request.response_format is not None and request.response_format.type == "json_schema":
@@ -104,6 +107,12 @@ def _needs(request: Request, parts: list[Part]) -> tuple[str, ...]:
     if request.reasoning_effort not in (None, "none") or request.reasoning is not None:
         needs.add("reasoning")
     return tuple(sorted(needs))
+
+
+def _is_stored(request: Request, parts: list[Part]) -> bool:
+    """Whether it names a file, or sound of an earlier answer, that the provider keeps."""
+    has_file = any(part.file is not None and part.file.file_id is not None for part in parts)
+    return has_file or any(is_given(message.audio) for message in request.messages)
 
 
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from tollway.wire.refusals import Refusal
 # -- intake ------------------------------------------------------------------------------------------------------------
 
 _NEEDS: Final = {"input_image": "image", "input_file": "file", "input_audio": "audio"}
+_STORED: Final = ("previous_response_id", "conversation", "prompt", "background")
+"""What is kept at the provider, before the answer or after it."""
 _PART_FIELDS: Final = {
     "input_text": ("text",),
     "output_text": ("text",),
@@ -52,7 +54,7 @@ def intake(body: bytes, fields: Fields, surface: Surface) -> Intake | Refusal:
         is_stream=bool(request.stream),
         is_usage_asked=True,
         tokens_output_wanted=request.max_output_tokens,
-        needs=_needs(request, seen),
+        needs=_needs(request, fields, seen),
         is_caching=b'"prompt_cache_breakpoint"' in body,
         text_bytes=len(body) - sum(map(len, inline)),
         media=len(seen),
@@ -102,8 +104,10 @@ def _inline(part: Content) -> media.DataUrl | None:
     return media.data_url(part.image_url or part.file_data or "")
 
 
-def _needs(request: Request, seen: list[Content]) -> tuple[str, ...]:
+def _needs(request: Request, fields: Fields, seen: list[Content]) -> tuple[str, ...]:
     needs = {_NEEDS[part.type] for part in seen}
+    if _is_stored(request, fields, seen):
+        needs.add("stored")
     if request.tools:
         needs.add("tools")
     if request.text is not None and request.text.format is not None and request.text.format.type == "json_schema":
@@ -111,6 +115,15 @@ def _needs(request: Request, seen: list[Content]) -> tuple[str, ...]:
     if request.reasoning is not None and request.reasoning.effort not in (None, "none"):
         needs.add("reasoning")
     return tuple(sorted(needs))
+
+
+def _is_stored(request: Request, fields: Fields, seen: list[Content]) -> bool:
+    items = request.input if isinstance(request.input, list) else ()
+    return (
+        any(name in fields and bytes(fields[name]) not in (b"null", b"false") for name in _STORED)
+        or any(part.file_id is not None for part in seen)
+        or any(item.type == "item_reference" for item in items)
+    )
 
 
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
