@@ -12,15 +12,17 @@ import pytest
 from tests.faults.checker import audit, books_of
 from tests.faults.conftest import NewHouse
 from tests.faults.database import Database
-from tests.faults.house import OTHERS, House, Wallet
-from tests.faults.load import Storm
+from tests.faults.house import NUSD_PER_CENT, OTHERS, House, Wallet
+from tests.faults.load import Ask, Storm
+from tests.faults.test_credit import hold_of
 from tests.ledger.conftest import new_database
 
 TWO_OF_EACH: Final = ("--ingresses", "2", "--adapters", "2", "--ledgers", "2")
 ACCOUNTS: Final = 50
 POOR: Final = 5
-POOR_CENTS: Final = 3
-"""Three holds of the load's, which cost a hundredth of it each once they are settled."""
+POOR_HOLDS: Final = 3
+HOT_CENTS: Final = 100_000
+"""Enough for every second request, however long its text is by now: each try has a longer one than the one before."""
 FROZEN_S: Final = 2.0
 STRANDED_MAX: Final = 24
 """Each killed ingress may leave a hold or two between its opening and its dispatch."""
@@ -28,8 +30,10 @@ STRANDED_MAX: Final = 24
 
 def crowd(house: House) -> tuple[list[Wallet], list[Wallet]]:
     """Accounts that differ, and in which order they ask: every second request is the hot one's."""
-    hot, *others = [house.wallet() for _ in range(ACCOUNTS - POOR)]
-    others += [house.wallet(cents=POOR_CENTS) for _ in range(POOR)]
+    hot = house.wallet(cents=HOT_CENTS)
+    poor_cents = -(-POOR_HOLDS * hold_of(house, hot, Ask()) // NUSD_PER_CENT)
+    others = [house.wallet() for _ in range(ACCOUNTS - 1 - POOR)]
+    others += [house.wallet(cents=poor_cents) for _ in range(POOR)]
     return [hot, *others], [each for other in others for each in (hot, other)]
 
 
