@@ -9,7 +9,7 @@ from tests.router.conftest import Router, principal_of
 from tollway.dialects.bridge import read_intake
 from tollway.dialects.exchange import Intake
 from tollway.wire.access import ProviderKeyRef
-from tollway.wire.plan import DialectName, Plan
+from tollway.wire.plan import DialectName, Plan, Surface
 from tollway.wire.refusals import Refusal
 
 OWN = principal_of(provider_keys=(ProviderKeyRef("aigpk_1", "openai", "own"),))
@@ -60,8 +60,14 @@ def test_what_is_sent_whole_is_not(dialect: DialectName, body: dict[str, Any]) -
     assert "stored" not in needs(dialect, **body)
 
 
-def test_on_the_operators_credential_it_is_refused_with_the_way_out(router: Router) -> None:
-    answer = router.ask("openai:gpt-5", surface="responses", needs=("stored",))
+@pytest.mark.parametrize(
+    ("model", "surface"),
+    [("openai:gpt-5", "responses"), ("openai:gpt-5", "chat"), ("openai:gpt-5-pro", "chat")],
+)
+def test_on_the_operators_credential_it_is_refused_with_the_way_out(
+    router: Router, model: str, surface: Surface
+) -> None:
+    answer = router.ask(model, surface=surface, needs=("stored",))
     assert isinstance(answer, Refusal)
     assert (answer.code, answer.details["needs"]) == ("unsupported_parameter", "stored")
     assert "your own provider key" in answer.message
