@@ -44,7 +44,7 @@ def needs(dialect: DialectName, **body: Any) -> tuple[str, ...]:
     ],
 )
 def test_what_the_provider_keeps_is_seen(dialect: DialectName, body: dict[str, Any]) -> None:
-    assert "stored" in needs(dialect, **body)
+    assert {"stored", "stored_file"}.intersection(needs(dialect, **body))
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,29 @@ def test_what_the_provider_keeps_is_seen(dialect: DialectName, body: dict[str, A
     ],
 )
 def test_what_is_sent_whole_is_not(dialect: DialectName, body: dict[str, Any]) -> None:
-    assert "stored" not in needs(dialect, **body)
+    assert not {"stored", "stored_file"}.intersection(needs(dialect, **body))
 
 
 @pytest.mark.parametrize(
-    ("model", "surface"),
-    [("openai:gpt-5", "responses"), ("openai:gpt-5", "chat"), ("openai:gpt-5-pro", "chat")],
+    ("model", "surface", "needs"),
+    [
+        ("openai:gpt-5", "responses", "stored"),
+        ("openai:gpt-5", "chat", "stored"),
+        ("openai:gpt-5", "chat", "stored_file"),
+        ("openai:gpt-5-pro", "chat", "stored_file"),  # speaks responses alone, and ids are carried there
+    ],
 )
 def test_on_the_operators_credential_it_is_refused_with_the_way_out(
-    router: Router, model: str, surface: Surface
+    router: Router, model: str, surface: Surface, needs: str
 ) -> None:
-    answer = router.ask(model, surface=surface, needs=("stored",))
+    answer = router.ask(model, surface=surface, needs=(needs,))
     assert isinstance(answer, Refusal)
     assert (answer.code, answer.details["needs"]) == ("unsupported_parameter", "stored")
     assert "your own provider key" in answer.message
+
+
+def test_what_is_not_carried_to_another_dialect_is_left_to_the_bridge_which_names_it(router: Router) -> None:
+    assert router.candidates("anthropic:claude-sonnet-4-5", surface="responses", needs=("stored",))
 
 
 def test_on_the_accounts_own_key_it_passes_and_the_managed_candidate_is_left_out(router: Router) -> None:

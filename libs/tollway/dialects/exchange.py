@@ -19,10 +19,10 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     `model` is as the caller wrote it; `models` the fallbacks. `tokens_output_wanted` None: the caller set no limit.
     `choices`: how many answers each prompt gets. `text_bytes`: bytes of the body that may be tokens, an upper bound of
     the tokens of its text. `media`: parts that are not text; `media_bytes`: their inline size, decoded.
-    `needs`: "tools", "image", "audio", "file", "json_schema", "reasoning", "stored". `service`: a tier asked for that
-    is not the standard one, in the caller's word. `searches`: web searches that the provider may make and bills each,
-    at most; `billed_tools`: other tools of the provider that are billed per use, or for all that is known
-    (`dialects.hosted`).
+    `needs`: "tools", "image", "audio", "file", "json_schema", "reasoning", "stored", "stored_file". `service`: a tier
+    asked for that is not the standard one, in the caller's word. `searches`: web searches that the provider may make
+    and bills each, at most; `billed_tools`: other tools of the provider that are billed per use, or for all that is
+    known (`dialects.hosted`).
     """
 
     model: str

@@ -99,8 +99,8 @@ class PlanRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for candidates for `models_asked` (the model, then its fallbacks) on one surface.
 
     The answer depends on nothing else, so it may be remembered until the principal's version or health changes.
-    `needs` are capabilities the body uses: "tools", "image", "audio", "file", "json_schema", "reasoning"; "stored":
-    what the provider keeps of other requests.
+    `needs` are capabilities the body uses: "tools", "image", "audio", "file", "json_schema", "reasoning"; "stored"
+    and "stored_file": what the provider keeps of other requests, and files that it keeps.
     `strategy` "" is the account's own. `tokens_input`: what the input surely has at least; 0: the window is unchecked.
     `is_searching`: the provider may search the web; `billed_tools`: other tools that it bills per use. On the
     operator's credential they need a price.

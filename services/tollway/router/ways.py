@@ -51,7 +51,7 @@ def way_to(view: View, question: PlanRoute, target: Target, *, asked: str, param
     if dialect is None:
         return Way(asked, refusal=_no_surface(target, question.surface, param=param))
     entries = list(_entries(view.offers, question, target))
-    unmanaged = _stored(target, question, param=param) or _unpriced(target, question, dialect, param=param)
+    unmanaged = _stored(target, question, dialect, param=param) or _unpriced(target, question, dialect, param=param)
     allowed = [entry for entry in entries if entry.key is not None or unmanaged is None]
     if not allowed:
         nobody = _no_entry(view.offers, target, param=param)
@@ -108,10 +108,11 @@ def _is_addressable(row: ProviderRow, offers: Offers) -> bool:
     return row.id in offers.pools or (bool(row.base_url) and "$" not in row.base_url)
 
 
-def _stored(target: Target, question: PlanRoute, *, param: str) -> Refusal | None:
+def _stored(target: Target, question: PlanRoute, dialect: DialectName, *, param: str) -> Refusal | None:
     """Why the operator's credential cannot serve a request for what the provider keeps: it is no account's in
-    particular, and costs input that no hold covers. In another dialect of the provider, too: ids of files are carried."""
-    if "stored" not in question.needs:
+    particular, and costs input that no hold covers. Ids of files are carried to other dialects, the rest is not."""
+    is_carried = dialect == _OWN_DIALECT[question.surface]
+    if "stored_file" not in question.needs and not ("stored" in question.needs and is_carried):
         return None
     sentence = (
         "The request rests on what the provider keeps (an earlier response, a conversation, a file, a prompt), or has"

@@ -94,8 +94,10 @@ def _is_base64(block: Block) -> bool:
 
 def _needs(request: Request, fields: Fields, seen: Iterable[Block]) -> tuple[str, ...]:
     needs = {_NEEDS[block.type] for block in seen}
-    if is_given(fields.get("container", NULL)) or any(block.source and block.source.file_id for block in seen):
+    if is_given(fields.get("container", NULL)):
         needs.add("stored")
+    if any(block.source and block.source.file_id for block in seen):
+        needs.add("stored_file")
     if request.tools:
         needs.add("tools")
     if request.output_format is not None or (request.output_config is not None and request.output_config.format):

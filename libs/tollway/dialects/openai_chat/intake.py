@@ -98,7 +98,9 @@ def _needs(request: Request, parts: list[Part]) -> tuple[str, ...]:
     needs = {_NEEDS[part.type] for part in parts}
     if request.tools:
         needs.add("tools")
-    if _is_stored(request, parts):
+    if any(part.file is not None and part.file.file_id is not None for part in parts):
+        needs.add("stored_file")
+    if any(is_given(message.audio) for message in request.messages):
         needs.add("stored")
     if request.modalities and "audio" in request.modalities:
         needs.add("audio")
@@ -107,12 +109,6 @@ def _needs(request: Request, parts: list[Part]) -> tuple[str, ...]:
     if request.reasoning_effort not in (None, "none") or request.reasoning is not None:
         needs.add("reasoning")
     return tuple(sorted(needs))
-
-
-def _is_stored(request: Request, parts: list[Part]) -> bool:
-    """Whether it names a file, or sound of an earlier answer, that the provider keeps."""
-    has_file = any(part.file is not None and part.file.file_id is not None for part in parts)
-    return has_file or any(is_given(message.audio) for message in request.messages)
 
 
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------

@@ -106,8 +106,10 @@ def _inline(part: Content) -> media.DataUrl | None:
 
 def _needs(request: Request, fields: Fields, seen: list[Content]) -> tuple[str, ...]:
     needs = {_NEEDS[part.type] for part in seen}
-    if _is_stored(request, fields, seen):
+    if _is_stored(request, fields):
         needs.add("stored")
+    if any(part.file_id is not None for part in seen):
+        needs.add("stored_file")
     if request.tools:
         needs.add("tools")
     if request.text is not None and request.text.format is not None and request.text.format.type == "json_schema":
@@ -117,13 +119,10 @@ def _needs(request: Request, fields: Fields, seen: list[Content]) -> tuple[str, 
     return tuple(sorted(needs))
 
 
-def _is_stored(request: Request, fields: Fields, seen: list[Content]) -> bool:
+def _is_stored(request: Request, fields: Fields) -> bool:
     items = request.input if isinstance(request.input, list) else ()
-    return (
-        any(name in fields and bytes(fields[name]) not in (b"null", b"false") for name in _STORED)
-        or any(part.file_id is not None for part in seen)
-        or any(item.type == "item_reference" for item in items)
-    )
+    is_named = any(name in fields and bytes(fields[name]) not in (b"null", b"false") for name in _STORED)
+    return is_named or any(item.type == "item_reference" for item in items)
 
 
 # -- fields that Tollway owns ------------------------------------------------------------------------------------------
